@@ -1,0 +1,128 @@
+"""The envelope: one queued message as bytes, the way kombu's virtual transports write it (protocol.md, section 4).
+
+Every store that is not AMQP keeps a message as one such JSON object:
+
+    {"body": <base64 text>, "content-encoding": ..., "content-type": ..., "headers": {...}, "properties": {...}}
+
+Three readers, from cheap to whole: :func:`read_head` parses what admission needs and skips the rest,
+:func:`decode` gives the :class:`~celeriac.message.Message` with its body as bytes. Nothing here does I/O.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any, Final
+from uuid import uuid4
+
+import msgspec
+
+from celeriac.exceptions import CorruptMessage
+from celeriac.message import Head, Message
+
+__all__ = ["PRIORITY_MAX", "decode", "encode", "priority_of", "read_head"]
+
+PRIORITY_MAX: Final = 9
+"""Virtual transports clamp priorities to 0..9 (protocol.md, section 4)."""
+
+
+class _Properties(msgspec.Struct):
+    body_encoding: str | None = None
+
+
+class _Headed(msgspec.Struct, rename={"content_type": "content-type", "content_encoding": "content-encoding"}):
+    """The envelope as admission reads it; the body stays text and is not copied unless it is asked for."""
+
+    headers: Head
+
+
+class _Envelope(msgspec.Struct, rename={"content_type": "content-type", "content_encoding": "content-encoding"}):
+    body: str
+    headers: dict[str, Any] | None = None
+    properties: dict[str, Any] = {}
+    content_type: str | None = None
+    content_encoding: str | None = None
+
+
+_decode_head = msgspec.json.Decoder(_Headed).decode
+_decode_envelope = msgspec.json.Decoder(_Envelope).decode
+_encode_json = msgspec.json.Encoder().encode
+
+
+def read_head(payload: bytes) -> Head | None:
+    """Read the protocol 2 headers that admission decides by.
+
+    Returns None when the message has no ``task`` header: it may be protocol 1, which :func:`decode` and
+    :func:`celeriac.message.upgrade` read.
+
+    Raises:
+        CorruptMessage: the payload is not an envelope, or a header has the wrong type.
+    """
+    try:
+        return _decode_head(payload).headers
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        try:
+            headers = _decode_envelope(payload).headers
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise CorruptMessage(f"not a task message: {error}") from None
+        if headers is not None and headers.get("task") is None:
+            return None
+        raise CorruptMessage(f"not a task message: {error}") from None
+
+
+def decode(payload: bytes) -> Message:
+    """Read a whole envelope.
+
+    Raises:
+        CorruptMessage: the payload is not an envelope, or its body is not what ``body_encoding`` says.
+    """
+    try:
+        envelope = _decode_envelope(payload)
+        properties = envelope.properties
+        if properties.get("body_encoding") == "base64":
+            body = binascii.a2b_base64(envelope.body, strict_mode=True)
+        else:
+            body = envelope.body.encode()
+    except (msgspec.DecodeError, UnicodeError, binascii.Error, RecursionError) as error:
+        raise CorruptMessage(f"not a task message: {error}") from None
+    return Message(
+        headers=envelope.headers or {},
+        properties=properties,
+        body=body,
+        content_type=envelope.content_type or "application/data",
+        content_encoding=envelope.content_encoding or "binary",
+    )
+
+
+def encode(message: Message, exchange: str, routing_key: str) -> bytes:
+    """Write a message as an envelope.
+
+    Args:
+        message: what to write; unknown headers and properties are kept as they are.
+        exchange: the exchange it was addressed to, ``""`` for the default one.
+        routing_key: the routing key, the queue's name for the default exchange.
+    """
+    properties = message.properties
+    envelope = {
+        "body": base64.b64encode(message.body).decode("ascii"),
+        "content-encoding": message.content_encoding,
+        "content-type": message.content_type,
+        "headers": message.headers,
+        "properties": {
+            **properties,
+            "delivery_mode": properties.get("delivery_mode", 2),
+            "delivery_info": {"exchange": exchange, "routing_key": routing_key},
+            "priority": properties.get("priority") or 0,
+            "body_encoding": "base64",
+            "delivery_tag": str(uuid4()),
+        },
+    }
+    return _encode_json(envelope)
+
+
+def priority_of(message: Message) -> int:
+    """The message's priority as virtual transports see it: clamped to 0..9, 0 when there is none."""
+    priority = message.properties.get("priority")
+    if not isinstance(priority, int):
+        return 0
+    return max(0, min(PRIORITY_MAX, priority))

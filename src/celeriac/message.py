@@ -1,0 +1,105 @@
+"""The task message: what a producer says and a worker reads (protocol.md, sections 1 and 2).
+
+A message is headers, properties and an encoded body ``[args, kwargs, embed]``. Producers write protocol 2;
+:func:`upgrade` turns a protocol 1 message into it. Unknown headers and stamps are kept. Bodies are decoded where the
+task runs and never re-encoded on the way.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from celeriac.exceptions import CorruptMessage
+
+__all__ = ["Head", "Message", "upgrade"]
+
+TimeLimits = tuple[float | None, float | None] | list[float | None] | None
+
+
+class Head(msgspec.Struct):
+    """The headers that admission decides by; the others are skipped while parsing.
+
+    ``eta`` and ``expires`` are ISO 8601 text, read as UTC when they name no offset. ``timelimit`` is
+    ``[hard, soft]`` in seconds.
+    """
+
+    task: str
+    id: str
+    eta: str | None = None
+    expires: str | None = None
+    timelimit: TimeLimits = None
+    retries: int | None = 0
+    ignore_result: bool | None = None
+    root_id: str | None = None
+    parent_id: str | None = None
+    group: str | None = None
+    redelivered: bool = False
+
+
+class Message(msgspec.Struct):
+    """One task message, its body still encoded."""
+
+    headers: dict[str, Any]
+    properties: dict[str, Any]
+    body: bytes
+    content_type: str = "application/json"
+    content_encoding: str = "utf-8"
+
+
+def head_of(message: Message) -> Head:
+    """The headers that admission decides by, of a message that is decoded already.
+
+    Raises:
+        CorruptMessage: a required header is missing or one has the wrong type.
+    """
+    try:
+        return msgspec.convert(message.headers, Head)
+    except msgspec.ValidationError as error:
+        raise CorruptMessage(f"not a task message: {error}") from None
+
+
+def upgrade(body: Any, headers: dict[str, Any]) -> tuple[dict[str, Any], list[Any]]:
+    """Read a protocol 1 body (one mapping) as protocol 2 headers and body.
+
+    Args:
+        body: the decoded body.
+        headers: the headers the message came with; they win over the body ("hybrid" messages).
+
+    Returns:
+        The protocol 2 headers and the ``[args, kwargs, embed]`` body.
+
+    Raises:
+        CorruptMessage: the body is not a protocol 1 message either.
+    """
+    if not isinstance(body, dict) or not isinstance(body.get("task"), str) or not isinstance(body.get("id"), str):
+        raise CorruptMessage("neither a protocol 2 message (no 'task' header) nor a protocol 1 body")
+    args, kwargs = body.get("args") or [], body.get("kwargs") or {}
+    if not isinstance(args, (list, tuple)) or not isinstance(kwargs, dict):
+        raise CorruptMessage("the protocol 1 body has args that are no list or kwargs that are no mapping")
+    upgraded = {
+        "lang": "py",
+        "task": body["task"],
+        "id": body["id"],
+        "shadow": None,
+        "eta": body.get("eta"),
+        "expires": body.get("expires"),
+        "group": body.get("taskset", body.get("group")),
+        "group_index": body.get("group_index"),
+        "retries": body.get("retries") or 0,
+        "timelimit": list(body.get("timelimit") or (None, None)),
+        "root_id": body["id"],
+        "parent_id": None,
+        "argsrepr": None,
+        "kwargsrepr": None,
+        "origin": None,
+        **{name: value for name, value in headers.items() if value is not None},
+    }
+    embed = {
+        "callbacks": body.get("callbacks"),
+        "errbacks": body.get("errbacks"),
+        "chain": None,
+        "chord": body.get("chord"),
+    }
+    return upgraded, [args, kwargs, embed]
