@@ -19,6 +19,7 @@ import msgspec
 
 from celeriac.exceptions import CorruptMessage
 from celeriac.message import Head, Message
+from celeriac.serialization.json import encode as encode_typed_json
 
 __all__ = ["PRIORITY_MAX", "decode", "encode", "priority_of", "read_head"]
 
@@ -26,12 +27,8 @@ PRIORITY_MAX: Final = 9
 """Virtual transports clamp priorities to 0..9 (protocol.md, section 4)."""
 
 
-class _Properties(msgspec.Struct):
-    body_encoding: str | None = None
-
-
-class _Headed(msgspec.Struct, rename={"content_type": "content-type", "content_encoding": "content-encoding"}):
-    """The envelope as admission reads it; the body stays text and is not copied unless it is asked for."""
+class _Headed(msgspec.Struct):
+    """The envelope as admission reads it: everything else is skipped."""
 
     headers: Head
 
@@ -94,13 +91,14 @@ def decode(payload: bytes) -> Message:
     )
 
 
-def encode(message: Message, exchange: str, routing_key: str) -> bytes:
+def encode(message: Message, exchange: str, routing_key: str, plain: bool = False) -> bytes:
     """Write a message as an envelope.
 
     Args:
         message: what to write; unknown headers and properties are kept as they are.
         exchange: the exchange it was addressed to, ``""`` for the default one.
         routing_key: the routing key, the queue's name for the default exchange.
+        plain: the headers are known to hold plain JSON values only, so the short way may be taken.
     """
     properties = message.properties
     envelope = {
@@ -117,7 +115,7 @@ def encode(message: Message, exchange: str, routing_key: str) -> bytes:
             "delivery_tag": str(uuid4()),
         },
     }
-    return _encode_json(envelope)
+    return _encode_json(envelope) if plain else encode_typed_json(envelope)
 
 
 def priority_of(message: Message) -> int:

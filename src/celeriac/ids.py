@@ -11,22 +11,21 @@ _UUID_SIZE: Final = 16
 _UUIDS_PER_READ: Final = 64
 #: Random bytes of an incarnation: two of a billion workers are alike with a chance of 3 in 100.
 _INCARNATION_SIZE: Final = 8
-#: Version nibble 4 and variant bits 10 (RFC 9562, section 5.4), in place and as the mask of what they replace.
-_VERSION_AND_VARIANT: Final = (4 << 76) | (2 << 62)
-_RANDOM_BITS: Final = ~((0xF << 76) | (3 << 62)) & ((1 << 128) - 1)
+_UUID_DIGITS: Final = 2 * _UUID_SIZE
+#: What the random 17th digit becomes, so that the variant bits are 10 (RFC 9562, section 4.1).
+_VARIANT_DIGIT: Final = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
 
 _unused: list[str] = []
 
 
 def _read_block() -> list[str]:
-    """Return the UUID texts made from one read of the kernel's random source."""
-    block = os.urandom(_UUID_SIZE * _UUIDS_PER_READ)
-    texts = []
-    for start in range(0, len(block), _UUID_SIZE):
-        number = int.from_bytes(block[start : start + _UUID_SIZE], "big") & _RANDOM_BITS | _VERSION_AND_VARIANT
-        digits = f"{number:032x}"
-        texts.append(f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}")
-    return texts
+    """Return the UUID texts made from one read of the kernel's random source (version 4: RFC 9562, section 5.4)."""
+    digits = os.urandom(_UUID_SIZE * _UUIDS_PER_READ).hex()
+    return [
+        f"{digits[at : at + 8]}-{digits[at + 8 : at + 12]}-4{digits[at + 13 : at + 16]}"
+        f"-{_VARIANT_DIGIT[digits[at + 16]]}{digits[at + 17 : at + 20]}-{digits[at + 20 : at + 32]}"
+        for at in range(0, len(digits), _UUID_DIGITS)
+    ]
 
 
 def new_task_id() -> str:

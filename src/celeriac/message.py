@@ -15,9 +15,6 @@ from celeriac.exceptions import CorruptMessage
 
 __all__ = ["Head", "Message", "upgrade"]
 
-TimeLimits = tuple[float | None, float | None] | list[float | None] | None
-
-
 class Head(msgspec.Struct):
     """The headers that admission decides by; the others are skipped while parsing.
 
@@ -29,7 +26,7 @@ class Head(msgspec.Struct):
     id: str
     eta: str | None = None
     expires: str | None = None
-    timelimit: TimeLimits = None
+    timelimit: list[float | None] | None = None
     retries: int | None = 0
     ignore_result: bool | None = None
     root_id: str | None = None

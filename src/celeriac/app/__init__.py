@@ -1,0 +1,1 @@
+"""The application: tasks, configuration, sending and running."""

@@ -16,7 +16,19 @@ import msgspec
 
 from celeriac.stores.store import ChordPart, Outgoing
 
-__all__ = ["Child", "ChildExit", "Job", "Kind", "Outcome", "Pool", "PoolOptions", "PoolWatcher", "Runner", "Running", "Work"]
+__all__ = [
+    "Child",
+    "ChildExit",
+    "Job",
+    "Kind",
+    "Outcome",
+    "Pool",
+    "PoolOptions",
+    "PoolWatcher",
+    "Runner",
+    "Running",
+    "Work",
+]
 
 
 class Work(msgspec.Struct, array_like=True):
@@ -29,6 +41,9 @@ class Work(msgspec.Struct, array_like=True):
         losses: redeliveries after losses.
         soft, hard: time limits in seconds, None without. Main enforces them; only `solo` must do so itself.
         acknowledged: it was acknowledged before it ran (early acknowledgement).
+        verdict: set when it is not to run but to fail: ``"time_limit"`` or ``"lost"``; the runner calls the task's
+            failure hooks and builds the outcome.
+        reason: of the verdict, for people.
     """
 
     number: int
@@ -38,6 +53,8 @@ class Work(msgspec.Struct, array_like=True):
     soft: float | None = None
     hard: float | None = None
     acknowledged: bool = False
+    verdict: str = ""
+    reason: str = ""
 
 
 class Kind(enum.IntEnum):
@@ -85,27 +102,55 @@ class Outcome(msgspec.Struct, array_like=True):
 
 class Job(Protocol):
     """A work whose message is decoded. Never raises: everything becomes an outcome, except SystemExit,
-    KeyboardInterrupt and what kills processes."""
+    KeyboardInterrupt and what kills processes.
+
+    A pool raises into a plain function only while ``interruptible`` is true, which `run` keeps so exactly around the
+    task's own code, inside the ``try`` that makes outcomes of exceptions::
+
+        try:
+            try:
+                self.interruptible = True
+                if self.cancelled: raise asyncio.CancelledError
+                if self.interrupted: raise SoftTimeLimitExceeded
+                value = call the task
+            finally:
+                self.interruptible = False
+        except BaseException: make an outcome of it
+
+    So no exception ever strikes between the task's end and its outcome, and none is lost that comes before its start.
+    """
 
     is_coroutine: bool
+    interruptible: bool
+    """False at first. Only plain functions need it."""
 
     def run(self) -> Outcome:
         """Run a plain function's task to its end, in the calling thread and its current context."""
+        ...
 
     async def arun(self) -> Outcome:
         """Run a coroutine function's task to its end, in the current asyncio task. A soft limit arrives as
-        ``asyncio.CancelledError`` injected by the executor with ``job.interrupted = True`` set before, and is turned into
-        SoftTimeLimitExceeded inside the task's own frames; with ``job.cancelled = True`` the outcome is CANCELLED."""
+        ``asyncio.CancelledError`` injected by the executor with ``job.interrupted = True`` set before, and is turned
+        into SoftTimeLimitExceeded inside the task's own frames; with ``job.cancelled = True`` the outcome is CANCELLED.
+        """
+        ...
 
     interrupted: bool
+    """Set by the executor: the soft limit is over. False at first."""
     cancelled: bool
+    """Set by the executor: main cancels it. A plain function gets ``asyncio.CancelledError`` too. False at first."""
 
 
 class Runner(Protocol):
-    """Runs requests inside a child."""
+    """Runs requests inside a child.
+
+    `PoolOptions.runner` names the function that makes it. When the module of that function has a function
+    ``preload(arguments)``, it is called first, in the fork server if there is one: it imports the app.
+    """
 
     def load(self, work: Work) -> Job:
         """Decode; never raises: a message that cannot be run gives a job whose outcome says so."""
+        ...
 
     def start(self) -> None:
         """Called once in the child before the first work (worker_process_init)."""
@@ -143,10 +188,12 @@ class Child(Protocol):
     """It is up and takes work."""
 
     def send(self, works: Sequence[Work]) -> None:
-        """Hand over; what it has beyond its capacity waits in the child in order."""
+        """Hand over; what it has beyond its capacity waits in the child in order. What it does not take any more (it
+        is not ``ready``, or has had its ``max_tasks``) comes back as ``PoolWatcher.returned``."""
 
     def running(self) -> list[Running]:
         """What the page says runs now; valid after the child's death too."""
+        ...
 
     def interrupt(self, number: int) -> None:
         """Raise SoftTimeLimitExceeded in that request if it still runs; else nothing happens."""
@@ -158,7 +205,8 @@ class Child(Protocol):
         """Ask for what it has not started: those come back as ``PoolWatcher.returned``."""
 
     def retire(self) -> None:
-        """Let it finish what it has, then leave; a replacement is started."""
+        """Let it finish what it has, then leave; once nothing is left of that a replacement is started. It is not
+        ``ready`` from now on."""
 
     def kill(self) -> None:
         """SIGKILL, through the pidfd."""
@@ -173,7 +221,7 @@ class PoolWatcher(Protocol):
     def ready(self, child: Child) -> None: ...
     def outcomes(self, child: Child, outcomes: list[Outcome]) -> None: ...
     def returned(self, child: Child, numbers: list[int]) -> None: ...
-    def exited(self, child: Child, exit: ChildExit, running: list[Running]) -> None:
+    def exited(self, child: Child, exit: ChildExit, running: list[Running]) -> None:  # noqa: A002 - what it is
         """It is known dead: everything sent and without an outcome is the watcher's again; ``running`` had started."""
 
     def broken(self, text: str) -> None:
@@ -205,11 +253,14 @@ class PoolOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Pool(Protocol):
-    """A pool keeps as many children alive as it was made with, replacing those that leave or die."""
+    """A pool keeps as many children alive as it was made with, replacing those that leave or die.
+
+    Making one starts its fork server, so that it loads the app while main loads its own modules."""
 
     children: list[Child]
     enforces_limits: bool
-    """It enforces time limits itself (`solo`), so main must not."""
+    """It enforces time limits itself (`solo`), so main must not. What a hard limit ended is then CANCELLED, though main
+    did not ask for it, and its text says so."""
 
     async def start(self, watcher: PoolWatcher) -> None:
         """Start all children; returns when the first one is ready.

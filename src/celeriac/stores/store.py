@@ -20,11 +20,12 @@ from __future__ import annotations
 
 import enum
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
 __all__ = [
+    "REVOCATIONS",
     "Capabilities",
     "ChordPart",
     "DeadLetter",
@@ -40,6 +41,10 @@ __all__ = [
     "Store",
     "SyncStore",
 ]
+
+
+REVOCATIONS: Final = "celeriac.revocations"
+"""The exchange that ``revoke`` broadcasts to, so that a worker that watches its ``inbox`` reads ``revocations`` anew."""
 
 
 class Outgoing(msgspec.Struct, array_like=True, frozen=True):

@@ -1,0 +1,101 @@
+"""A private, throw-away Redis: own port, own folder, loopback only, nothing written to disk."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, cast
+
+import redis
+
+from benchmarks.errors import BenchmarkError
+from benchmarks.processes import Program, wait_until
+
+START_LIMIT = 10.0
+"""Seconds within which an empty Redis answers, even on a busy machine."""
+OBSERVING = ("info", "client", "config", "dbsize", "ping", "flushall")
+"""Commands of the harness itself, left out when it counts what a worker sends."""
+
+
+def free_port() -> int:
+    """A TCP port on the loopback interface that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class RedisServer:
+    """A running redis-server; ended on leaving the `with` block."""
+
+    def __init__(self, folder: Path) -> None:
+        """Start a server that keeps its files, if any, in `folder`."""
+        executable = shutil.which("redis-server")
+        if executable is None:
+            raise BenchmarkError("redis-server is not installed: the benchmarks start a private one")
+        self.port = free_port()
+        options = ("--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", "")
+        self.program = Program(
+            (executable, *options, "--appendonly", "no", "--loglevel", "warning"), {}, folder, folder / "redis.log"
+        )
+        self.client = redis.Redis(port=self.port)
+        if not wait_until(self._answers, START_LIMIT):
+            self.program.end()
+            raise BenchmarkError(f"redis-server did not answer within {START_LIMIT:g} s:\n{self.program.output()}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.client.close()
+        self.program.end()
+
+    def _answers(self) -> bool:
+        try:
+            return bool(self.client.ping())
+        except redis.ConnectionError:
+            return False
+
+    @property
+    def url(self) -> str:
+        """The URL of database 0."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def command(self, *arguments: str | bytes | int) -> Any:
+        """Run one command and return its reply as redis-py gives it."""
+        return self.client.execute_command(*arguments)
+
+    def keys(self) -> int:
+        """How many keys there are."""
+        return int(self.command("DBSIZE"))
+
+    def flush(self) -> None:
+        """Delete everything."""
+        self.command("FLUSHALL")
+
+    def dump(self) -> dict[bytes, bytes]:
+        """All keys in Redis's own serialized form, to be put back with `restore`."""
+        names = cast("list[bytes]", self.command("KEYS", "*"))
+        return {name: cast("bytes", self.command("DUMP", name)) for name in names}
+
+    def restore(self, saved: dict[bytes, bytes]) -> None:
+        """Put the keys of a `dump` into an empty database."""
+        for name, value in saved.items():
+            self.command("RESTORE", name, 0, value)
+
+    def cpu_seconds(self) -> float:
+        """CPU seconds that the server has used."""
+        return self.program.cpu_seconds()
+
+    def calls(self) -> int:
+        """How many commands the server has run, those of the harness left out (INFO commandstats)."""
+        statistics = cast("dict[str, dict[str, int]]", self.client.info("commandstats"))
+        names = {name: name.removeprefix("cmdstat_").split("|")[0] for name in statistics}
+        return sum(row["calls"] for name, row in statistics.items() if names[name] not in OBSERVING)
+
+    def connections(self) -> int:
+        """How many clients are connected, the harness left out."""
+        return len(self.client.client_list()) - 1

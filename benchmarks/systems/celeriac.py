@@ -1,0 +1,55 @@
+"""Celeriac itself: each pool, the drop-in's defaults, and the embedded broker."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from benchmarks.redis_server import RedisServer
+from benchmarks.systems.system import Subject, System
+
+POOLS = {"threads": ("-c", "8"), "asyncio": ("-c", "100"), "solo": ()}
+"""The pools beside prefork, with a usual capacity of one process."""
+
+
+class Celeriac(System):
+    """`celeriac worker`."""
+
+    name = "celeriac"
+    application = "benchmarks.apps.celeriac_app"
+    import_statement = "from celeriac import Celeriac"
+    has_batch = True
+
+    def subjects(self) -> tuple[Subject, ...]:
+        """Prefork with our defaults and with the drop-in's, then the other pools."""
+        prefork = self._worker("prefork", "-c", "2")
+        early = frozenset({"enqueue", "drain", "round-trip", "start-latency"})
+        pools = tuple(
+            Subject(self, " ".join((pool, *options)), self._worker(pool, *options), families=frozenset({"drain"}))
+            for pool, options in POOLS.items()
+        )
+        return (
+            Subject(self, "prefork -c 2", prefork),
+            Subject(self, "prefork -c 2, drop-in's defaults", prefork, variant="early", families=early),
+            *pools,
+        )
+
+    def _worker(self, pool: str, *options: str) -> tuple[str, ...]:
+        return (self.script("celeriac"), "-A", self.application, "worker", "-P", pool, *options, "-l", "WARNING")
+
+    def environment(self, store: Path) -> dict[str, str]:
+        """The embedded broker's file."""
+        return {"CELERIAC_STORE": str(store)}
+
+    def settled_on_redis(self, server: RedisServer, results: int) -> bool:
+        """Celery's layout: queue and in-flight table are empty, one key a result."""
+        waiting = server.command("LLEN", "celery") + server.command("HLEN", "unacked")
+        return waiting == 0 and server.keys() >= results
+
+    def settled_on_sqlite(self, path: Path, results: int) -> bool:
+        """No message is left and the results are there."""
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+            (waiting,) = connection.execute("select count(*) from messages").fetchone()
+            (stored,) = connection.execute("select count(*) from results").fetchone()
+        return bool(waiting == 0 and stored >= results)

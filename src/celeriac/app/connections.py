@@ -1,0 +1,109 @@
+"""The stores of one app: one synchronous for the process, one asynchronous for each event loop that asks."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+from celeriac.settings.defaults import EMBEDDED
+from celeriac.stores import urls
+from celeriac.stores.options import StoreOptions
+
+if TYPE_CHECKING:
+    from celeriac.app.app import Celeriac
+    from celeriac.settings.snapshot import Settings
+    from celeriac.stores.store import Store, SyncStore
+
+__all__ = ["Connections", "broker_options", "backend_options"]
+
+
+class Connections:
+    """Opens the stores at first use and closes them."""
+
+    def __init__(self, app: Celeriac) -> None:
+        self.app = app
+        self._lock = threading.Lock()
+        self._sync: SyncStore | None = None
+        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[Store]] = WeakKeyDictionary()
+
+    def sync(self) -> SyncStore:
+        """The synchronous store; thread-safe and fork-safe by itself."""
+        store = self._sync
+        if store is None:
+            with self._lock:
+                store = self._sync
+                if store is None:
+                    store = self._sync = urls.open_sync_store(broker_options(self.app), backend_options(self.app))
+        return store
+
+    def make(self) -> Store:
+        """A new asynchronous store, not opened; the caller owns it (a worker does)."""
+        return urls.open_store(broker_options(self.app), backend_options(self.app))
+
+    async def of_loop(self, loop: asyncio.AbstractEventLoop) -> Store:
+        """The open asynchronous store of a loop; callers at the same time share one opening."""
+        opening = self._loops.get(loop)
+        if opening is None or (opening.done() and (opening.cancelled() or opening.exception() is not None)):
+            opening = self._loops[loop] = loop.create_task(self._open())
+        return await asyncio.shield(opening)
+
+    async def _open(self) -> Store:
+        store = self.make()
+        await store.open()
+        return store
+
+    async def close_loop(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Close the store of a loop, if there is one."""
+        opening = self._loops.pop(loop, None)
+        if opening is not None:
+            store = await opening
+            await store.close()
+
+    def close(self) -> None:
+        """Close the synchronous store."""
+        with self._lock:
+            store, self._sync = self._sync, None
+        if store is not None:
+            store.close()
+
+
+def broker_options(app: Celeriac) -> StoreOptions:
+    """How the app's broker is opened."""
+    settings = app.settings
+    return _options(app, settings, settings.broker_url or EMBEDDED, settings.broker_transport_options, settings.broker_use_ssl)
+
+
+def backend_options(app: Celeriac) -> StoreOptions | None:
+    """How the app's result backend is opened; None where results are disabled."""
+    settings = app.settings
+    url = settings.result_backend
+    if url is None and app.flavour == "celeriac":
+        url = settings.broker_url or EMBEDDED
+    if not url or url in ("disabled", "disabled://"):
+        return None
+    return _options(app, settings, url, settings.result_backend_transport_options, settings.redis_backend_use_ssl)
+
+
+def _options(app: Celeriac, settings: Settings, url: str, transport_options: dict[str, object], tls: object) -> StoreOptions:
+    if url in (EMBEDDED, "sqlite"):
+        from celeriac.stores.sqlite.place import embedded_path
+
+        url = f"sqlite:///{embedded_path(app.main, settings.store_path)}"
+    visibility = transport_options.get("visibility_timeout", StoreOptions.visibility_timeout)
+    return StoreOptions(
+        url=url,
+        lease=settings.worker_lease,
+        visibility_timeout=float(visibility),  # type: ignore[arg-type]  # checked by the settings
+        dead_letter_queue=settings.task_dead_letter_queue,
+        dead_letter_expires=settings.task_dead_letter_expires,
+        strict_priorities=settings.worker_priority_strategy == "strict",
+        publish_timeout=settings.publish_timeout,
+        connect_timeout=settings.broker_connection_timeout or 4.0,
+        retry=settings.broker_connection_retry,
+        max_retries=settings.broker_connection_max_retries,
+        synchronous=settings.store_synchronous.upper(),
+        transport_options=dict(transport_options),
+        tls=({} if tls is True else dict(tls)) if tls else None,  # type: ignore[call-overload]  # checked by the settings
+    )

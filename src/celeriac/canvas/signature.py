@@ -1,0 +1,215 @@
+"""A signature: one call of one task as a value, which can be sent, linked and put into messages (protocol.md, section 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from celeriac.current import current_app
+from celeriac.ids import new_task_id
+
+if TYPE_CHECKING:
+    from celeriac.app.app import Celeriac
+    from celeriac.result import AsyncResult
+
+__all__ = ["Signature", "maybe_signature", "signature"]
+
+
+class Signature(dict[str, Any]):
+    """A mapping with the keys task, args, kwargs, options, subtask_type and immutable.
+
+    Args:
+        task: a task, a task's name, or another signature's mapping to copy.
+        args: positional arguments.
+        kwargs: keyword arguments.
+        options: options of ``apply_async``.
+        immutable: ignore arguments that are given later (a callback does not get its parent's result).
+        app: the app that sends it; the current one when there is none.
+    """
+
+    _app: Celeriac | None = None
+
+    def __init__(
+        self,
+        task: Any = None,
+        args: Any = None,
+        kwargs: dict[str, Any] | None = None,
+        options: dict[str, Any] | None = None,
+        type: Any = None,
+        subtask_type: str | None = None,
+        immutable: bool = False,
+        app: Celeriac | None = None,
+        **extra: Any,
+    ) -> None:
+        self._app = app
+        if isinstance(task, Mapping):
+            super().__init__(task)
+            return
+        name = task if isinstance(task, str) or task is None else task.name
+        if app is None and task is not None and not isinstance(task, str):
+            self._app = task.app
+        super().__init__(
+            task=name,
+            args=tuple(args or ()),
+            kwargs=dict(kwargs or {}),
+            options=dict(options or {}, **extra),
+            subtask_type=subtask_type,
+            immutable=immutable,
+        )
+
+    @property
+    def app(self) -> Celeriac:
+        """The app that sends it."""
+        return self._app or current_app()
+
+    @property
+    def task(self) -> str:
+        """The task's name."""
+        return str(self["task"])
+
+    @property
+    def args(self) -> Any:
+        """Positional arguments."""
+        return self.get("args") or ()
+
+    @property
+    def kwargs(self) -> dict[str, Any]:
+        """Keyword arguments."""
+        return self.get("kwargs") or {}
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Options of ``apply_async``."""
+        return self.setdefault("options", {})  # type: ignore[no-any-return]  # a mapping's values are Any
+
+    @property
+    def immutable(self) -> bool:
+        """Arguments that are given later are ignored."""
+        return bool(self.get("immutable", False))
+
+    @property
+    def id(self) -> str | None:
+        """The id that it is sent under, once frozen."""
+        return self.options.get("task_id")
+
+    def merged(
+        self, args: Any = (), kwargs: dict[str, Any] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[tuple[Any, ...], dict[str, Any], dict[str, Any]]:
+        """Arguments and options for a call: partial arguments are prepended, unless it is immutable."""
+        merged_options = {**self.options, **(options or {})}
+        if self.options.get("group_id") is not None:
+            merged_options["group_id"] = self.options["group_id"]
+        if self.immutable:
+            return tuple(self.args), dict(self.kwargs), merged_options
+        return (*(args or ()), *self.args), {**self.kwargs, **(kwargs or {})}, merged_options
+
+    def clone(self, args: Any = (), kwargs: dict[str, Any] | None = None, **options: Any) -> Signature:
+        """A copy, with arguments and options merged in."""
+        new_args, new_kwargs, new_options = self.merged(args, kwargs, options)
+        copy = type(self)(dict(self), app=self._app)
+        copy.update(args=new_args, kwargs=new_kwargs, options=new_options)
+        return copy
+
+    partial = clone
+
+    def set(self, immutable: bool | None = None, **options: Any) -> Signature:
+        """Change options in place; returns itself."""
+        if immutable is not None:
+            self.set_immutable(immutable)
+        self.options.update(options)
+        return self
+
+    def set_immutable(self, immutable: bool) -> None:
+        """Say whether arguments that are given later are ignored."""
+        self["immutable"] = immutable
+
+    def freeze(self, task_id: str | None = None, root_id: str | None = None, parent_id: str | None = None) -> AsyncResult[Any]:
+        """Give it its id now; returns the result that it will have."""
+        options = self.options
+        options.setdefault("task_id", task_id or new_task_id())
+        if root_id is not None:
+            options["root_id"] = root_id
+        if parent_id is not None:
+            options["parent_id"] = parent_id
+        return self.app.AsyncResult(options["task_id"])
+
+    def apply_async(self, args: Any = (), kwargs: dict[str, Any] | None = None, **options: Any) -> AsyncResult[Any]:
+        """Send it, with arguments prepended and options merged."""
+        new_args, new_kwargs, new_options = self.merged(args, kwargs, options)
+        task = self.app.tasks.get(self.task)
+        if task is not None:
+            return task.apply_async(new_args, new_kwargs, **new_options)
+        return self.app.send_task(self.task, new_args, new_kwargs, **new_options)
+
+    async def aapply_async(self, args: Any = (), kwargs: dict[str, Any] | None = None, **options: Any) -> AsyncResult[Any]:
+        """Send it without blocking the event loop."""
+        new_args, new_kwargs, new_options = self.merged(args, kwargs, options)
+        task = self.app.tasks.get(self.task)
+        if task is not None:
+            return await task.aapply_async(new_args, new_kwargs, **new_options)
+        return await self.app.asend_task(self.task, new_args, new_kwargs, **new_options)
+
+    def delay(self, *args: Any, **kwargs: Any) -> AsyncResult[Any]:
+        """Send it with these arguments."""
+        return self.apply_async(args, kwargs)
+
+    async def adelay(self, *args: Any, **kwargs: Any) -> AsyncResult[Any]:
+        """Send it with these arguments without blocking the event loop."""
+        return await self.aapply_async(args, kwargs)
+
+    def apply(self, args: Any = (), kwargs: dict[str, Any] | None = None, **options: Any) -> Any:
+        """Run it here and now; returns an EagerResult."""
+        new_args, new_kwargs, new_options = self.merged(args, kwargs, options)
+        return self.app.task_named(self.task).apply(new_args, new_kwargs, **new_options)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        new_args, new_kwargs, _ = self.merged(args, kwargs)
+        return self.app.task_named(self.task)(*new_args, **new_kwargs)
+
+    def link(self, callback: Signature) -> Signature:
+        """Add a callback that gets the result; returns the callback."""
+        return self._append("link", callback)
+
+    def link_error(self, errback: Signature) -> Signature:
+        """Add a callback for failures; returns the callback."""
+        return self._append("link_error", errback)
+
+    def on_error(self, errback: Signature) -> Signature:
+        """As link_error, but returns itself, for chaining calls."""
+        self.link_error(errback)
+        return self
+
+    def _append(self, option: str, value: Signature) -> Signature:
+        linked = self.options.get(option)
+        values = list(linked) if isinstance(linked, (list, tuple)) else [linked] if linked else []
+        if value not in values:
+            values.append(value)
+        self.options[option] = values
+        return value
+
+    def __repr__(self) -> str:
+        arguments = [repr(value) for value in self.args]
+        arguments += [f"{name}={value!r}" for name, value in self.kwargs.items()]
+        return f"{self.task}({', '.join(arguments)})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (dict(self),)
+
+
+def signature(task: Any, *args: Any, **kwargs: Any) -> Signature:
+    """Make a signature, or copy one from its mapping."""
+    if isinstance(task, Mapping):
+        app = kwargs.pop("app", None)
+        return Signature(dict(task), app=app).clone()
+    return Signature(task, *args, **kwargs)
+
+
+def maybe_signature(value: Any, app: Celeriac | None = None) -> Signature | None:
+    """A signature from a mapping or a signature; None stays None."""
+    if value is None:
+        return None
+    if isinstance(value, Signature):
+        if app is not None:
+            value._app = app
+        return value
+    return Signature(dict(value), app=app)

@@ -1,0 +1,85 @@
+"""A broker without a result backend: nothing is stored, and asking is an error that says what to set."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+
+import msgspec
+
+from celeriac.exceptions import BackendError
+from celeriac.stores.forwarding import Forwarding, SyncForwarding
+from celeriac.stores.outbox import says_anything, without_result
+from celeriac.stores.store import Received, ResultRecord, Settlement, Store, SyncStore
+
+__all__ = ["NoResults", "ResultsDisabled", "SyncNoResults"]
+
+logger = logging.getLogger(__name__)
+
+
+class ResultsDisabled(BackendError, NotImplementedError):
+    """A result was asked for, but there is no result backend."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "results are not stored: no result backend is configured; set result_backend, "
+            "for example to redis://localhost:6379/0 or sqlite://"
+        )
+
+
+class NoResults(Forwarding):
+    """A broker without a result backend: nothing is stored, and asking is an error that says what to set."""
+
+    def __init__(self, broker: Store) -> None:
+        super().__init__(broker)
+        self.capabilities = msgspec.structs.replace(broker.capabilities, results=False)
+        self._warned = False
+
+    async def settle(self, settlements: Sequence[Settlement], queues: Sequence[str] = (), limit: int = 0) -> Received:
+        """As of the broker, without the results."""
+        if not self._warned and any(each.chord_part is not None for each in settlements):
+            self._warned = True
+            logger.error("a part of a chord ended here, but no result backend is configured: the chord will never end")
+        stripped = [without_result(each) for each in settlements]
+        return await self.broker.settle([each for each in stripped if says_anything(each)], queues, limit)
+
+    async def store_results(self, records: Sequence[ResultRecord]) -> None:
+        """Do nothing: results are disabled."""
+
+    async def results(self, task_ids: Sequence[str]) -> list[bytes | None]:
+        """Raise ResultsDisabled."""
+        raise ResultsDisabled
+
+    async def wait(
+        self, task_ids: Iterable[str], ready: Callable[[bytes], bool], timeout: float | None
+    ) -> AsyncIterator[tuple[str, bytes]]:
+        """Raise ResultsDisabled."""
+        raise ResultsDisabled
+        yield ("", b"")  # pragma: no cover - makes this an iterator
+
+    async def forget(self, task_ids: Sequence[str]) -> None:
+        """Do nothing: there is nothing to forget."""
+
+
+class SyncNoResults(SyncForwarding):
+    """The synchronous twin of :class:`NoResults`."""
+
+    def __init__(self, broker: SyncStore) -> None:
+        super().__init__(broker)
+        self.capabilities = msgspec.structs.replace(broker.capabilities, results=False)
+
+    def store_results(self, records: Sequence[ResultRecord]) -> None:
+        """Do nothing: results are disabled."""
+
+    def results(self, task_ids: Sequence[str]) -> list[bytes | None]:
+        """Raise ResultsDisabled."""
+        raise ResultsDisabled
+
+    def wait(
+        self, task_ids: Iterable[str], ready: Callable[[bytes], bool], timeout: float | None
+    ) -> Iterator[tuple[str, bytes]]:
+        """Raise ResultsDisabled."""
+        raise ResultsDisabled
+
+    def forget(self, task_ids: Sequence[str]) -> None:
+        """Do nothing: there is nothing to forget."""

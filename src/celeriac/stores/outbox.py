@@ -1,0 +1,167 @@
+"""Finished tasks whose results wait for a backend that is down: see :mod:`celeriac.stores.two_stores`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import msgspec
+
+from celeriac.exceptions import BackendError, OperationalError, StoreError
+from celeriac.stores.store import Disposition, Received, Settlement, Store
+
+__all__ = ["UNREACHABLE", "Outbox", "only_result", "says_anything", "without_result"]
+
+logger = logging.getLogger(__name__)
+
+OUTBOX_SIZE: Final = 10_000
+"""Settlements in the outbox from which on no new messages are taken."""
+
+OUTBOX_BYTES: Final = 64 * 1024 * 1024
+"""Bytes of results in the outbox from which on no new messages are taken."""
+
+BATCH_SIZE: Final = 256
+"""Settlements that are written at once (DECISIONS, Redis: the largest batch of one script)."""
+
+FIRST_PAUSE: Final = 0.1
+LONGEST_PAUSE: Final = 5.0
+"""Seconds between two attempts to reach the backend; each pause is twice the one before."""
+
+UNREACHABLE: Final = (OperationalError, BackendError, StoreError)
+"""What a store raises when it cannot do now what it could do later."""
+
+
+class Outbox:
+    """Settlements that wait for the backend.
+
+    1. ``post`` takes them and starts a task that writes them, oldest first, until none is left.
+    2. Each is written in two steps: the result to the backend, then the rest to the broker. Both may be repeated.
+    3. ``claims`` are those whose leases must be renewed meanwhile; ``drop`` takes out those that were lost all the same.
+    4. ``close`` gives the writing one more moment and returns how many are left.
+
+    Args:
+        broker, backend: where the two steps go.
+        size, size_in_bytes: from where on it is full.
+    """
+
+    def __init__(
+        self, broker: Store, backend: Store, size: int = OUTBOX_SIZE, size_in_bytes: int = OUTBOX_BYTES
+    ) -> None:
+        self._broker = broker
+        self._backend = backend
+        self._size = size
+        self._size_in_bytes = size_in_bytes
+        self._bytes = 0
+        self._numbers = 0
+        self._waiting: dict[int, Settlement] = {}
+        self._by_claim: dict[bytes, int] = {}
+        self._writing: asyncio.Task[None] | None = None
+        self._written = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    @property
+    def full(self) -> bool:
+        """No new messages should be taken."""
+        return len(self._waiting) >= self._size or self._bytes >= self._size_in_bytes
+
+    @property
+    def claims(self) -> Iterable[bytes]:
+        """The claims that wait."""
+        return self._by_claim.keys()
+
+    def post(self, settlements: Sequence[Settlement], storing: asyncio.Future[Received] | None = None) -> None:
+        """Take settlements; ``storing`` is an attempt to store their results that is under way."""
+        for settlement in settlements:
+            self._numbers += 1
+            self._waiting[self._numbers] = settlement
+            self._bytes += _size_of(settlement)
+            if settlement.disposition is not Disposition.NONE:
+                self._by_claim[settlement.claim] = self._numbers
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.ensure_future(self._write(storing))
+
+    def drop(self, claims: Iterable[bytes]) -> int:
+        """Forget the settlements of claims that were lost; returns how many there were."""
+        numbers = [self._by_claim[claim] for claim in claims if claim in self._by_claim]
+        self._remove(numbers)
+        return len(numbers)
+
+    async def room(self) -> None:
+        """Wait until it is not full."""
+        while self.full:
+            self._written.clear()
+            await self._written.wait()
+
+    async def close(self, grace: float) -> int:
+        """Write for at most ``grace`` seconds more, then forget the rest; returns how many that are."""
+        if self._writing is not None:
+            await asyncio.wait({self._writing}, timeout=grace)
+            self._writing.cancel()
+            await asyncio.gather(self._writing, return_exceptions=True)
+            self._writing = None
+        left = len(self._waiting)
+        self._remove(list(self._waiting))
+        return left
+
+    async def _write(self, storing: asyncio.Future[Received] | None) -> None:
+        if storing is not None:
+            # The attempt that did not answer in time. Whether it works in the end does not matter: it is repeated.
+            await asyncio.gather(storing, return_exceptions=True)
+        pause = FIRST_PAUSE
+        written = 0
+        while self._waiting:
+            batch = {number: self._waiting[number] for number in list(self._waiting)[:BATCH_SIZE]}
+            try:
+                await self._write_batch(batch)
+            except UNREACHABLE as error:
+                logger.debug("still %d finished tasks wait for the result backend: %s", len(self._waiting), error)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
+                continue
+            pause = FIRST_PAUSE
+            written += len(batch)
+            self._remove(batch)
+        logger.warning("the result backend is back: the results of %d tasks that waited are stored", written)
+
+    async def _write_batch(self, batch: dict[int, Settlement]) -> None:
+        await self._backend.settle([only_result(each) for each in batch.values()])
+        # A claim that was lost meanwhile has left the outbox, and the rest of its settlement is not to be said.
+        kept = [without_result(each) for number, each in batch.items() if number in self._waiting]
+        rest = [each for each in kept if says_anything(each)]
+        if rest:
+            await self._broker.settle(rest)
+
+    def _remove(self, numbers: Iterable[int]) -> None:
+        for number in numbers:
+            settlement = self._waiting.pop(number, None)
+            if settlement is not None:
+                self._bytes -= _size_of(settlement)
+                self._by_claim.pop(settlement.claim, None)
+        self._written.set()
+
+
+def only_result(settlement: Settlement) -> Settlement:
+    """The backend's half of a settlement."""
+    return Settlement(b"", Disposition.NONE, result=settlement.result, chord_part=settlement.chord_part)
+
+
+def without_result(settlement: Settlement) -> Settlement:
+    """The broker's half of a settlement."""
+    if settlement.result is None and settlement.chord_part is None:
+        return settlement
+    return msgspec.structs.replace(settlement, result=None, chord_part=None)
+
+
+def says_anything(settlement: Settlement) -> bool:
+    """The broker has something to do for it."""
+    return settlement.disposition is not Disposition.NONE or bool(settlement.follow_ups)
+
+
+def _size_of(settlement: Settlement) -> int:
+    """Bytes of results in a settlement."""
+    result, part = settlement.result, settlement.chord_part
+    return (0 if result is None else len(result.payload)) + (0 if part is None else len(part.payload))

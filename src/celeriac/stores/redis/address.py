@@ -1,0 +1,143 @@
+"""Where a Redis or Valkey server is and how to get in, read from a URL and options."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import msgspec
+
+from celeriac.exceptions import ImproperlyConfigured
+from celeriac.stores.options import StoreOptions
+
+__all__ = ["SCHEMES", "Address", "address_of", "same_server"]
+
+_PLAIN: Final = ("redis", "valkey")
+_TLS: Final = ("rediss", "valkeys")
+_SOCKET: Final = ("redis+socket", "valkey+socket", "unix")
+SCHEMES: Final = _PLAIN + _TLS + _SOCKET
+_DEFAULT_PORT: Final = 6379
+_DEFAULT_HOST: Final = "localhost"
+_TLS_OPTIONS: Final = ("ssl_cert_reqs", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_check_hostname")
+_OPTIONS: Final = ("db", "virtual_host", "username", "password", *_TLS_OPTIONS)
+_CERT_REQS: Final[dict[object, ssl.VerifyMode]] = {
+    "required": ssl.CERT_REQUIRED,
+    "cert_required": ssl.CERT_REQUIRED,
+    "optional": ssl.CERT_OPTIONAL,
+    "cert_optional": ssl.CERT_OPTIONAL,
+    "none": ssl.CERT_NONE,
+    "cert_none": ssl.CERT_NONE,
+    **{mode: mode for mode in ssl.VerifyMode},
+}
+
+
+class Address(msgspec.Struct, frozen=True, kw_only=True):
+    """A server and a database on it.
+
+    Attributes:
+        host: name or address; empty with ``path``.
+        port: TCP port.
+        path: of a Unix socket, empty for TCP.
+        database: its number.
+        username: for HELLO, "default" when only a password is known.
+        password: empty without one.
+        tls: the TLS options, None without TLS.
+        scheme: of the URL, for messages.
+    """
+
+    host: str = ""
+    port: int = _DEFAULT_PORT
+    path: str = ""
+    database: int = 0
+    username: str = ""
+    password: str = ""
+    tls: dict[str, object] | None = None
+    scheme: str = "redis"
+
+    @property
+    def public(self) -> str:
+        """The URL without the password."""
+        user = f"{self.username}@" if self.username else ""
+        if self.path:
+            return f"{self.scheme}://{user}{self.path}?db={self.database}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{user}{host}:{self.port}/{self.database}"
+
+    def tls_context(self) -> ssl.SSLContext | None:
+        """The TLS context, None without TLS."""
+        return None if self.tls is None else _context_of(self.tls)
+
+
+def same_server(one: Address, other: Address) -> bool:
+    """Whether both are databases of one server, entered with the same credentials: then one script settles in both."""
+    return msgspec.structs.replace(one, database=0, scheme="") == msgspec.structs.replace(other, database=0, scheme="")
+
+
+def address_of(options: StoreOptions) -> Address:
+    """Read the address of a store.
+
+    Args:
+        options: ``url`` is ``redis://[[user]:password@]host[:port][/database][?option=value]``, ``rediss://`` for TLS,
+            ``redis+socket:///path?virtual_host=<database>`` or ``unix:///path?db=<database>`` for a Unix socket, and the
+            same with ``valkey``. Options are ``db``, ``username``, ``password`` and the TLS options.
+
+    Raises:
+        ImproperlyConfigured: the URL or a TLS option cannot be understood; the text never holds the password.
+    """
+    try:
+        parts = urlsplit(options.url)
+        port = parts.port
+    except ValueError as error:
+        raise ImproperlyConfigured(f"the Redis URL cannot be read: {error}") from None
+    if parts.scheme not in SCHEMES:
+        raise ImproperlyConfigured(f"{parts.scheme}:// is no Redis URL; use one of {', '.join(SCHEMES)}")
+    query = dict(parse_qsl(parts.query, keep_blank_values=True))
+    for name in query:
+        if name not in _OPTIONS:
+            raise ImproperlyConfigured(f"unknown option {name!r} in the Redis URL; there are {', '.join(_OPTIONS)}")
+    on_socket = parts.scheme in _SOCKET
+    database = query.get("db", query.get("virtual_host", "" if on_socket else parts.path.strip("/")))
+    if database and not database.strip("/").isdigit():
+        raise ImproperlyConfigured(f"the database in a Redis URL must be a number, it is {database!r}")
+    tls = {name: value for name, value in query.items() if name in _TLS_OPTIONS} | (options.tls or {})
+    has_tls = parts.scheme in _TLS or options.tls is not None
+    if tls and not has_tls:
+        raise ImproperlyConfigured("the Redis URL has TLS options and no TLS; write rediss:// instead of redis://")
+    if has_tls:
+        _context_of(tls)
+    return Address(
+        host="" if on_socket else parts.hostname or _DEFAULT_HOST,
+        port=port or _DEFAULT_PORT,
+        path=unquote(parts.netloc.rpartition("@")[2] + parts.path) if on_socket else "",
+        database=int(database.strip("/") or 0),
+        username=unquote(parts.username or query.get("username", "")),
+        password=unquote(parts.password or "") or query.get("password", ""),
+        tls=tls if has_tls else None,
+        scheme=parts.scheme,
+    )
+
+
+def _context_of(options: Mapping[str, Any]) -> ssl.SSLContext:
+    """Make the TLS context; certificates are required unless the options say otherwise."""
+    for name in options:
+        if name not in _TLS_OPTIONS:
+            raise ImproperlyConfigured(f"unknown TLS option {name!r} for Redis; there are {', '.join(_TLS_OPTIONS)}")
+    wanted = options.get("ssl_cert_reqs", ssl.CERT_REQUIRED)
+    mode = _CERT_REQS.get(wanted.lower() if isinstance(wanted, str) else wanted)
+    if mode is None:
+        raise ImproperlyConfigured(f"ssl_cert_reqs must be required, optional or none; it is {wanted!r}")
+    try:
+        context = ssl.create_default_context(cafile=options.get("ssl_ca_certs"))
+        context.check_hostname = mode is ssl.CERT_REQUIRED and _is_true(options.get("ssl_check_hostname", True))
+        context.verify_mode = mode
+        if certificate := options.get("ssl_certfile"):
+            context.load_cert_chain(certificate, options.get("ssl_keyfile"))
+    except OSError as error:
+        raise ImproperlyConfigured(f"the TLS files of the Redis URL cannot be used: {error}") from None
+    return context
+
+
+def _is_true(value: object) -> bool:
+    return str(value).lower() not in {"false", "0", "no", "off"}

@@ -1,0 +1,179 @@
+"""The one database thread of an asynchronous store.
+
+Everything that waits when a transaction ends goes into the next one: batches form by themselves, and no timer makes a
+lone operation late.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeVar
+
+from celeriac.exceptions import OperationalError
+from celeriac.stores.sqlite.errors import Locked
+from celeriac.stores.sqlite.file import StoreFile
+from celeriac.stores.sqlite.transaction import Operation
+
+__all__ = ["Database"]
+
+T = TypeVar("T")
+
+BATCH_LIMIT: Final = 64
+"""Operations in one transaction at most: others in line for the lock wait that long."""
+
+
+class _Job:
+    """An operation on its way through the thread.
+
+    Attributes:
+        operation: what to do.
+        future: who waits for it; cancelled when nobody does any more.
+        only_reads: it needs no write lock.
+        can_skip: it need not happen when nobody waits for it any more.
+        abandoned: gets the outcome that nobody waits for any more.
+        outcome, error: what came of it.
+    """
+
+    __slots__ = ("abandoned", "can_skip", "error", "future", "only_reads", "operation", "outcome")
+
+    def __init__(
+        self,
+        operation: Operation[Any],
+        future: asyncio.Future[Any],
+        only_reads: bool,
+        can_skip: bool,
+        abandoned: Callable[[Any], None] | None,
+    ) -> None:
+        self.operation = operation
+        self.future = future
+        self.only_reads = only_reads
+        self.can_skip = can_skip
+        self.abandoned = abandoned
+        self.outcome: Any = None
+        self.error: BaseException | None = None
+
+
+class Database:
+    """Runs operations on the store's file in a thread of its own, for one event loop.
+
+    Args:
+        file: the file, used by this thread only from :meth:`open` on.
+        patience: seconds that an operation waits for the file's lock.
+    """
+
+    def __init__(self, file: StoreFile, patience: float) -> None:
+        self._file = file
+        self._patience = patience
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._unfinished = 0
+        self._idle = asyncio.Event()
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.Thread(target=self._work, name="celeriac-sqlite", daemon=True)
+        self._thread.start()
+
+    async def stop(self) -> None:
+        """Finish what was submitted, disconnect, and end the thread. Idempotent."""
+        thread = self._thread
+        if thread is None:
+            return
+        while self._unfinished:
+            self._idle.clear()
+            await self._idle.wait()
+        self._thread = None
+        self._jobs.put(None)
+        await asyncio.to_thread(thread.join)
+
+    def submit(
+        self,
+        operation: Operation[T],
+        *,
+        only_reads: bool = False,
+        can_skip: bool = False,
+        abandoned: Callable[[T], None] | None = None,
+    ) -> asyncio.Future[T]:
+        """Have an operation run; the future brings its outcome.
+
+        Args:
+            operation: may be run again from the start, in another transaction.
+            only_reads: it writes nothing.
+            can_skip: when the future is cancelled before its turn, it does not happen.
+            abandoned: called with the outcome when the future was cancelled too late for that.
+        """
+        if self._thread is None or self._loop is None:
+            raise OperationalError("this store is closed, or was never opened: call open() first")
+        if not self._thread.is_alive():
+            raise OperationalError("this store was opened before a fork: open another one in the child process")
+        job = _Job(operation, self._loop.create_future(), only_reads, can_skip, abandoned)
+        self._unfinished += 1
+        self._jobs.put(job)
+        return job.future
+
+    def _work(self) -> None:
+        assert self._loop is not None
+        stopping = False
+        while not stopping:
+            batch, stopping = self._next_batch()
+            # A cancelled future is seen here or not: either is right, the loop decides in _deliver.
+            wanted = [job for job in batch if not (job.can_skip and job.future.cancelled())]
+            self._run([job for job in wanted if job.only_reads], self._read)
+            self._run([job for job in wanted if not job.only_reads], self._write)
+            if batch:
+                self._loop.call_soon_threadsafe(self._deliver, batch)
+        self._file.close()
+
+    def _next_batch(self) -> tuple[list[_Job], bool]:
+        job = self._jobs.get()
+        batch: list[_Job] = []
+        while job is not None:
+            batch.append(job)
+            if len(batch) == BATCH_LIMIT:
+                return batch, False
+            try:
+                job = self._jobs.get_nowait()
+            except queue.Empty:
+                return batch, False
+        return batch, True
+
+    def _run(self, jobs: Sequence[_Job], run: Callable[[Sequence[_Job]], None]) -> None:
+        if not jobs:
+            return
+        try:
+            run(jobs)
+        except Exception as error:  # noqa: BLE001 - each job's caller gets it
+            if len(jobs) > 1 and not isinstance(error, Locked):
+                # One of them spoils the transaction for all: each gets one of its own.
+                for job in jobs:
+                    self._run([job], run)
+                return
+            for job in jobs:
+                job.error = error
+
+    def _read(self, jobs: Sequence[_Job]) -> None:
+        for job in jobs:
+            job.outcome = self._file.read(job.operation, self._patience)
+
+    def _write(self, jobs: Sequence[_Job]) -> None:
+        outcomes = self._file.run_all([job.operation for job in jobs], self._patience)
+        for job, outcome in zip(jobs, outcomes, strict=True):
+            job.outcome = outcome
+
+    def _deliver(self, batch: Sequence[_Job]) -> None:
+        for job in batch:
+            self._unfinished -= 1
+            if job.future.cancelled():
+                if job.abandoned is not None and job.outcome is not None:
+                    job.abandoned(job.outcome)
+            elif job.error is not None:
+                job.future.set_exception(job.error)
+            else:
+                job.future.set_result(job.outcome)
+        if not self._unfinished:
+            self._idle.set()

@@ -1,0 +1,58 @@
+"""Messages on their way in: ready at once, held until they are due, or broadcast."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from celeriac.envelope import PRIORITY_MAX
+from celeriac.stores.sqlite import control, statements
+from celeriac.stores.sqlite.transaction import Transaction
+from celeriac.stores.store import Outgoing
+
+__all__ = ["hold", "publish", "return_to_front"]
+
+_SQL: Final = statements.load("messages")
+
+
+def publish(transaction: Transaction, messages: Sequence[Outgoing]) -> None:
+    """Store the messages in their order."""
+    rows: list[tuple[int, str, int, bytes]] = []
+    ready: list[tuple[str, int, int, int]] = []
+    held: list[tuple[str, float, int]] = []
+    next_id = (transaction.execute(_SQL["last_id"]).fetchone()[0] or 0) + 1
+    for message in messages:
+        if message.exchange:
+            control.broadcast(transaction, message.exchange, message.payload)
+            continue
+        queue = message.queue
+        priority = min(max(message.priority, 0), PRIORITY_MAX)
+        rows.append((next_id, queue, priority, message.payload))
+        if message.due is None or message.due <= transaction.now:
+            ready.append((queue, priority, next_id, next_id))
+            transaction.announce_ready(queue)
+        else:
+            held.append((queue, message.due, next_id))
+            transaction.announce_held(queue, message.due)
+        next_id += 1
+    transaction.executemany(_SQL["insert"], rows)
+    if ready:
+        transaction.executemany(_SQL["make_ready"], ready)
+    if held:
+        transaction.executemany(_SQL["hold"], held)
+
+
+def hold(transaction: Transaction, queue: str, due: float, message_id: int) -> None:
+    """Keep a message, which has no place now, until it is due."""
+    transaction.execute(_SQL["hold"], (queue, due, message_id))
+    transaction.announce_held(queue, due)
+
+
+def return_to_front(transaction: Transaction, queue: str, priority: int, message_ids: Sequence[int]) -> None:
+    """Put messages, which have no place now, before all others of their priority, in this order."""
+    found = transaction.execute(_SQL["front"], (queue, priority)).fetchone()
+    # A place below zero is never an id's own, so that what is published next can never want it.
+    first = min(found[0] if found is not None else 0, 0) - len(message_ids)
+    rows = [(queue, priority, first + offset, message_id) for offset, message_id in enumerate(message_ids)]
+    transaction.executemany(_SQL["make_ready"], rows)
+    transaction.announce_ready(queue, len(rows))

@@ -1,0 +1,143 @@
+"""Receiving: claim what is there, or register and sleep until somebody publishes.
+
+There is no moment at which a message is missed: the transaction that found nothing registers the waiter itself, so
+every later publisher sees the registration in its own transaction and rings after its commit. The ring is only a hint.
+Whoever publishes and dies before ringing, and whoever is rung and dies or is stopped before it claims, costs others at
+most the time until they look by themselves (LOOK_INTERVAL, or when a lease ends, or when a held message is due).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final
+
+from celeriac.stores.sqlite import claiming, settling, waiters
+from celeriac.stores.sqlite.bell import LoopBell
+from celeriac.stores.sqlite.claiming import Holder
+from celeriac.stores.sqlite.database import Database
+from celeriac.stores.sqlite.transaction import Transaction
+from celeriac.stores.store import Disposition, Received, Settlement
+
+__all__ = ["LOOK_INTERVAL", "Receiver"]
+
+LOOK_INTERVAL: Final = 30.0
+"""Seconds after which one who waits looks by itself: the safety net under the wake-ups."""
+
+
+class Receiver:
+    """Claims messages for one open store.
+
+    Duties: claiming at once; waiting for the first message; giving back what was claimed for a caller who was cancelled
+    meanwhile. It ends with :meth:`close`, which ends all waits.
+
+    Args:
+        database: where the operations run.
+        holder: whose claims these are.
+        bell: rung for messages.
+        clock: the store's time.
+    """
+
+    def __init__(self, database: Database, holder: Holder, bell: LoopBell, clock: Callable[[], float]) -> None:
+        self._database = database
+        self._holder = holder
+        self._bell = bell
+        self._clock = clock
+        self._waiting = 0
+        self._closed = False
+
+    async def receive(self, queues: Sequence[str], limit: int, timeout: float) -> Received:
+        """See :meth:`celeriac.stores.store.Store.receive`; a revocation ends the wait too."""
+        if limit <= 0 or timeout <= 0 or not queues:
+            return await self._look(queues, limit, None)
+        deadline = time.monotonic() + timeout
+        self._waiting += 1
+        received: Received | None = None
+        try:
+            received = await self._wait(queues, limit, deadline)
+        finally:
+            self._waiting -= 1
+            if received is None or not received.deliveries:
+                self._leave(queues)
+            elif self._waiting:
+                # The registration that others of this store relied on is used up: they look and register again.
+                self._bell.ring()
+        return received
+
+    async def settle(self, settlements: Sequence[Settlement], queues: Sequence[str], limit: int) -> Received:
+        """See :meth:`celeriac.stores.store.Store.settle`."""
+        operation = partial(_settle, holder=self._holder, settlements=settlements, queues=queues, limit=limit)
+        return await self._database.submit(operation, abandoned=self._give_back)
+
+    def close(self) -> None:
+        """End all waits."""
+        self._closed = True
+        self._bell.close()
+
+    async def _wait(self, queues: Sequence[str], limit: int, deadline: float) -> Received:
+        known: int | None = None
+        while True:
+            ring = self._bell.expect()
+            left = deadline - time.monotonic()
+            alarm = self._clock() + min(left, LOOK_INTERVAL)
+            waiter = _Registration(self._bell.name, alarm)
+            received = await self._look(queues, limit, waiter)
+            known = received.revocations if known is None else known
+            if received.deliveries or received.revocations != known or left <= 0 or self._closed:
+                ring.cancel()
+                return received
+            await self._bell.sleep(ring, waiter.alarm - self._clock())
+
+    async def _look(self, queues: Sequence[str], limit: int, waiter: _Registration | None) -> Received:
+        operation = partial(_claim, holder=self._holder, queues=queues, limit=limit, waiter=waiter)
+        return await self._database.submit(operation, can_skip=True, abandoned=self._give_back)
+
+    def _give_back(self, received: Received) -> None:
+        """Nobody waits for these deliveries any more."""
+        if received.deliveries:
+            back = [Settlement(delivery.claim, Disposition.GIVE_BACK) for delivery in reversed(received.deliveries)]
+            self._database.submit(partial(settling.settle, options=self._holder.options, settlements=back))
+
+    def _leave(self, queues: Sequence[str]) -> None:
+        if self._waiting == 0:
+            self._database.submit(partial(waiters.pass_on, queues=queues, socket=self._bell.name))
+
+
+class _Registration:
+    """How a look that finds nothing registers.
+
+    Attributes:
+        socket: the bell.
+        alarm: when the waiter looks again by itself at the latest; the look moves it to where it must be.
+    """
+
+    __slots__ = ("alarm", "socket")
+
+    def __init__(self, socket: str, alarm: float) -> None:
+        self.socket = socket
+        self.alarm = alarm
+
+
+def _claim(
+    transaction: Transaction, holder: Holder, queues: Sequence[str], limit: int, waiter: _Registration | None
+) -> Received:
+    deliveries = claiming.claim(transaction, holder, queues, limit)
+    if waiter is not None:
+        if deliveries:
+            waiters.unregister(transaction, queues, waiter.socket)
+        else:
+            change = claiming.next_change(transaction, queues)
+            if change is not None:
+                waiter.alarm = min(waiter.alarm, change)
+            waiters.register(transaction, queues, waiter.socket, waiter.alarm)
+    return Received(deliveries, [], claiming.revocation_count(transaction))
+
+
+def _settle(
+    transaction: Transaction, holder: Holder, settlements: Sequence[Settlement], queues: Sequence[str], limit: int
+) -> Received:
+    refused = settling.settle(transaction, holder.options, settlements)
+    deliveries = claiming.claim(transaction, holder, queues, limit)
+    return Received(deliveries, refused, claiming.revocation_count(transaction))

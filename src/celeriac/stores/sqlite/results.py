@@ -1,0 +1,88 @@
+"""Results in the file, and those who wait for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from celeriac import states
+from celeriac.stores.sqlite import statements
+from celeriac.stores.sqlite.transaction import Transaction, json_array
+from celeriac.stores.store import ChordPart, ResultRecord
+
+__all__ = ["count_parts", "forget", "parts", "read", "store", "take_told", "unwatch", "watch"]
+
+CHORD_LIFETIME: Final = 86_400.0
+"""Seconds that a part of a chord is kept after it came (result_expires, by default)."""
+
+_SQL: Final = statements.load("results")
+
+
+def store(transaction: Transaction, records: Sequence[ResultRecord]) -> None:
+    """Store results and mark those who wait for them; a SUCCESS gives way to another SUCCESS only."""
+    now = transaction.now
+    rows = [
+        (
+            record.task_id,
+            record.state == states.SUCCESS,
+            None if record.expires is None else now + record.expires,
+            record.payload,
+            now,
+        )
+        for record in records
+    ]
+    transaction.executemany(_SQL["store"], rows)
+    if transaction.execute(_SQL["any_reader"]).fetchone() is not None:
+        task_ids = json_array([record.task_id for record in records])
+        transaction.rings.update(socket for (socket,) in transaction.execute(_SQL["tell"], (task_ids,)).fetchall())
+
+
+def read(transaction: Transaction, task_ids: Sequence[str]) -> list[bytes | None]:
+    """The stored results, None where there is none."""
+    if len(task_ids) == 1:
+        row = transaction.execute(_SQL["read"], (task_ids[0], transaction.now)).fetchone()
+        return [None if row is None else row[0]]
+    found: dict[str, bytes] = dict(
+        transaction.execute(_SQL["read_many"], (json_array(list(task_ids)), transaction.now)).fetchall()
+    )
+    return [found.get(task_id) for task_id in task_ids]
+
+
+def forget(transaction: Transaction, task_ids: Sequence[str]) -> None:
+    """Drop results."""
+    transaction.execute(_SQL["forget"], (json_array(list(task_ids)),))
+
+
+def count_parts(transaction: Transaction, counted: Sequence[ChordPart]) -> None:
+    """Record parts of chords; one that came before is left as it is."""
+    expires = transaction.now + CHORD_LIFETIME
+    rows = [(part.group_id, part.index, part.task_id, part.size, expires, part.payload) for part in counted]
+    transaction.executemany(_SQL["store_part"], rows)
+
+
+def parts(transaction: Transaction, group_id: str) -> list[ChordPart]:
+    """The parts of a chord that were counted, in their order."""
+    rows = transaction.execute(_SQL["parts"], (group_id,)).fetchall()
+    return [ChordPart(group_id, position, task_id, size, payload) for position, task_id, size, payload in rows]
+
+
+def watch(transaction: Transaction, socket: str, task_ids: Sequence[str]) -> list[tuple[str, bytes]]:
+    """Have the socket rung when a result of these tasks is stored, once; returns the results that are there."""
+    transaction.execute(_SQL["watch"], (socket, json_array(list(task_ids))))
+    return _found(transaction, task_ids)
+
+
+def take_told(transaction: Transaction, socket: str) -> list[tuple[str, bytes]]:
+    """The results that were stored since they were watched; they are watched no more."""
+    told = [task_id for (task_id,) in transaction.execute(_SQL["take_told"], (socket,)).fetchall()]
+    return _found(transaction, told) if told else []
+
+
+def unwatch(transaction: Transaction, socket: str, task_ids: Sequence[str]) -> None:
+    """Watch these tasks no more."""
+    transaction.execute(_SQL["unwatch"], (socket, json_array(list(task_ids))))
+
+
+def _found(transaction: Transaction, task_ids: Sequence[str]) -> list[tuple[str, bytes]]:
+    payloads = read(transaction, task_ids)
+    return [(task_id, payload) for task_id, payload in zip(task_ids, payloads, strict=True) if payload is not None]

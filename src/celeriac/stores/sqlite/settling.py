@@ -1,0 +1,66 @@
+"""Settlements: the end of deliveries, with everything that follows from it, in the caller's one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from celeriac.stores.options import StoreOptions
+from celeriac.stores.sqlite import claiming, dead, publishing, results, statements
+from celeriac.stores.sqlite.transaction import Transaction, json_array
+from celeriac.stores.store import ChordPart, Disposition, Outgoing, ResultRecord, Settlement
+
+__all__ = ["settle"]
+
+_SQL: Final = statements.load("messages")
+
+
+def settle(transaction: Transaction, options: StoreOptions, settlements: Sequence[Settlement]) -> list[bytes]:
+    """Settle each, or nothing of it when its lease was lost; returns the claims of those."""
+    refused: list[bytes] = []
+    done: list[int] = []
+    records: list[ResultRecord] = []
+    follow_ups: list[Outgoing] = []
+    counted: list[ChordPart] = []
+    for settlement in settlements:
+        if settlement.disposition is not Disposition.NONE:
+            message_id = claiming.end(transaction, settlement.claim)
+            if message_id is None:
+                refused.append(settlement.claim)
+                continue
+            if _leaves(transaction, options, settlement, message_id):
+                done.append(message_id)
+        if settlement.result is not None:
+            records.append(settlement.result)
+        follow_ups += settlement.follow_ups
+        if settlement.chord_part is not None:
+            counted.append(settlement.chord_part)
+    if done:
+        transaction.execute(_SQL["delete"], (json_array(done),))
+    if records:
+        results.store(transaction, records)
+    if follow_ups:
+        publishing.publish(transaction, follow_ups)
+    if counted:
+        results.count_parts(transaction, counted)
+    return refused
+
+
+def _leaves(transaction: Transaction, options: StoreOptions, settlement: Settlement, message_id: int) -> bool:
+    """Give the message its place; True when it has none any more and is to be deleted."""
+    match settlement.disposition:
+        case Disposition.ACKNOWLEDGE:
+            return True
+        case Disposition.HOLD:
+            due = settlement.due if settlement.due is not None else transaction.now + settlement.delay
+            marks = (settlement.granted, int(settlement.counted), message_id)
+            (queue,) = transaction.execute(_SQL["mark_held"], marks).fetchall()[0]
+            publishing.hold(transaction, queue, due, message_id)
+        case Disposition.GIVE_BACK:
+            claiming.return_messages(transaction, (message_id,), losses=0)
+        case Disposition.REDELIVER:
+            claiming.return_messages(transaction, (message_id,), losses=1)
+        case Disposition.DEAD_LETTER:
+            dead.bury(transaction, message_id, settlement.reason, options.dead_letter_expires)
+            return True
+    return False

@@ -1,0 +1,50 @@
+-- Results, the parts of chords, and who waits for a result.
+
+-- name: store
+-- Store a result; an unexpired SUCCESS gives way to another SUCCESS only.
+-- Arguments: ?1 task_id, ?2 success, ?3 expires, ?4 payload, ?5 now.
+INSERT INTO result (task_id, success, expires, payload) VALUES (?1, ?2, ?3, ?4)
+ON CONFLICT (task_id) DO UPDATE SET success = ?2, expires = ?3, payload = ?4
+WHERE NOT success OR ?2 OR expires <= ?5
+
+-- name: read
+-- Arguments: task_id, now. Returns (payload) or no row.
+SELECT payload FROM result WHERE task_id = ? AND (expires IS NULL OR expires > ?)
+
+-- name: read_many
+-- Arguments: a JSON array of task ids, now. Returns (task_id, payload).
+SELECT task_id, payload FROM result
+WHERE task_id IN (SELECT value FROM json_each(?)) AND (expires IS NULL OR expires > ?)
+
+-- name: forget
+-- Arguments: a JSON array of task ids.
+DELETE FROM result WHERE task_id IN (SELECT value FROM json_each(?))
+
+-- name: store_part
+-- Arguments: group_id, position, task_id, size, expires, payload. A part that was counted before is left alone.
+INSERT OR IGNORE INTO chord_part (group_id, position, task_id, size, expires, payload) VALUES (?, ?, ?, ?, ?, ?)
+
+-- name: parts
+-- Arguments: group_id. Returns (position, task_id, size, payload), in the order of positions.
+SELECT position, task_id, size, payload FROM chord_part WHERE group_id = ? ORDER BY position
+
+-- name: any_reader
+-- Returns (1) or no row.
+SELECT 1 FROM reader LIMIT 1
+
+-- name: tell
+-- Mark the readers of these tasks. Arguments: a JSON array of task ids. Returns (socket), possibly several times.
+UPDATE reader SET told = 1 WHERE task_id IN (SELECT value FROM json_each(?)) RETURNING socket
+
+-- name: watch
+-- Arguments: socket, a JSON array of task ids.
+-- Invariant: the same transaction reads the results of the tasks, so that none is missed.
+INSERT OR REPLACE INTO reader (socket, task_id, told) SELECT ?, value, 0 FROM json_each(?)
+
+-- name: take_told
+-- What was stored for a reader since it last asked; it is no longer told of these. Arguments: socket. Returns (task_id).
+DELETE FROM reader WHERE socket = ? AND told = 1 RETURNING task_id
+
+-- name: unwatch
+-- Arguments: socket, a JSON array of task ids.
+DELETE FROM reader WHERE socket = ? AND task_id IN (SELECT value FROM json_each(?))

@@ -1,0 +1,55 @@
+"""One transaction on the store's file, and what it owes to those who wait."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from typing import TypeAlias, TypeVar
+
+import msgspec
+
+__all__ = ["Operation", "Transaction", "json_array"]
+
+T = TypeVar("T")
+
+_encode_json = msgspec.json.Encoder().encode
+
+
+class Transaction:
+    """What an operation works with. It may be run again from the start, in another transaction.
+
+    Attributes:
+        execute, executemany: of the connection.
+        now: the store's time when the transaction got the lock, seconds since the epoch.
+        made_ready: how many messages of each queue became ready.
+        held_until: the earliest due time of the messages of each queue that were held.
+        rings: the sockets to wake after the commit.
+    """
+
+    __slots__ = ("execute", "executemany", "held_until", "made_ready", "now", "rings")
+
+    def __init__(self, connection: sqlite3.Connection, now: float) -> None:
+        self.execute = connection.execute
+        self.executemany = connection.executemany
+        self.now = now
+        self.made_ready: dict[str, int] = {}
+        self.held_until: dict[str, float] = {}
+        self.rings: set[str] = set()
+
+    def announce_ready(self, queue: str, count: int = 1) -> None:
+        """Somebody is to be woken for these messages, if nobody has claimed them by the end of the transaction."""
+        self.made_ready[queue] = self.made_ready.get(queue, 0) + count
+
+    def announce_held(self, queue: str, due: float) -> None:
+        """Those who sleep past this time are to look again."""
+        known = self.held_until.get(queue)
+        if known is None or due < known:
+            self.held_until[queue] = due
+
+
+Operation: TypeAlias = Callable[[Transaction], T]
+
+
+def json_array(values: list[int] | list[str]) -> str:
+    """A list as the one argument of a statement."""
+    return _encode_json(values).decode()

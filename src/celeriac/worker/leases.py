@@ -1,0 +1,52 @@
+"""Leases: what is alive here is renewed at a third of its lifetime, in one command for all of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from celeriac.exceptions import OperationalError
+
+if TYPE_CHECKING:
+    from celeriac.worker.request import Request
+    from celeriac.worker.worker import Worker
+
+__all__ = ["Leases"]
+
+logger = logging.getLogger("celeriac.worker")
+
+
+class Leases:
+    """Renews the leases of one worker; what is refused is ended, since another worker may have it."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self._interval = worker.settings.worker_lease / 3
+
+    async def run(self) -> None:
+        """Renew for ever. After a pause of the whole process (SIGSTOP, a frozen machine) this comes first of all."""
+        next_at = monotonic() + self._interval
+        while True:
+            await asyncio.sleep(max(0.0, next_at - monotonic()))
+            next_at = monotonic() + self._interval
+            try:
+                await self.renew()
+            except OperationalError as error:
+                logger.warning("Leases could not be renewed: %s", error)
+                next_at = monotonic() + min(1.0, self._interval)
+
+    async def renew(self) -> None:
+        """Renew everything that is alive here once."""
+        worker = self._worker
+        held: dict[bytes, Request] = {}
+        for request in (*worker.dispatch.requests(), *worker.early.requests()):
+            if not request.acknowledged and not request.abandoned:
+                held[request.delivery.claim] = request
+        claims = [*held, *worker.settler.claims()]
+        for claim in await worker.store.renew(claims):
+            request = held.get(claim)
+            if request is not None and not request.abandoned:
+                worker.supervision.lease_lost(request)
+        worker.wake()

@@ -1,0 +1,114 @@
+"""What the suite asks of each family of stores: how to open one, and how time passes there."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, TypeVar
+
+from celeriac.stores.memory import VirtualClock
+from celeriac.stores.options import StoreOptions
+from celeriac.stores.store import Store, SyncStore
+
+T = TypeVar("T")
+
+LEASE = 0.4
+"""Seconds of a lease that a test lets end; every other test keeps the default."""
+
+PATIENCE = 10.0
+"""Seconds that a test waits for what must come."""
+
+
+class Family:
+    """One technology at one empty place: every store that it opens shares the same messages.
+
+    Args:
+        module: the plug-in's module.
+        url: the place.
+        cleanup: closes the stores in the test's loop.
+    """
+
+    def __init__(self, module: str, url: str, cleanup: AsyncExitStack) -> None:
+        self.module = importlib.import_module(module)
+        self.url = url
+        self._cleanup = cleanup
+
+    def options(self, **options: Any) -> StoreOptions:
+        """The options of a store at this place."""
+        return StoreOptions(url=self.url, **options)
+
+    async def open(self, **options: Any) -> Store:
+        """Open a store; it is closed after the test."""
+        store: Store = self.module.open_store(self.options(**options))
+        await store.open()
+        self._cleanup.push_async_callback(store.close)
+        return store
+
+    def open_sync(self, **options: Any) -> SyncStore:
+        """Open a synchronous store; it is closed after the test."""
+        store: SyncStore = self.module.open_sync_store(self.options(**options))
+        self._cleanup.callback(store.close)
+        return store
+
+    def on_end(self, stop: Callable[[], Awaitable[None]]) -> None:
+        """Await ``stop()`` after the test, before the stores are closed."""
+        self._cleanup.push_async_callback(stop)
+
+    def now(self) -> float:
+        """The store's time, seconds since the epoch."""
+        return time.time()
+
+    async def tick(self) -> None:
+        """Let a little time pass."""
+        await asyncio.sleep(0.01)
+
+    async def eventually(self, look: Callable[[], Awaitable[T]]) -> T:
+        """Let time pass until what ``look`` returns is true."""
+        deadline = time.monotonic() + PATIENCE
+        while not (found := await look()):
+            assert time.monotonic() < deadline, f"did not come about within {PATIENCE} seconds"
+            await self.tick()
+        return found
+
+    async def finish(self, task: asyncio.Task[T]) -> T:
+        """Let time pass until a task is done."""
+
+        async def done() -> bool:
+            return task.done()
+
+        await self.eventually(done)
+        return task.result()
+
+
+class MemoryFamily(Family):
+    """The memory store with a virtual clock."""
+
+    def __init__(self, cleanup: AsyncExitStack) -> None:
+        super().__init__("celeriac.stores.memory", "memory://conformance", cleanup)
+        self.clock = VirtualClock()
+
+    def options(self, **options: Any) -> StoreOptions:
+        return super().options(**{"transport_options": {"clock": self.clock}, **options})
+
+    def now(self) -> float:
+        return self.clock.now()
+
+    async def tick(self) -> None:
+        self.clock.advance(0.05)
+        # Real time, for the threads and tasks that this has woken.
+        await asyncio.sleep(0.001)
+
+
+@asynccontextmanager
+async def running(awaitable: Awaitable[T]) -> AsyncIterator[asyncio.Task[T]]:
+    """Run something beside the test that is cancelled with it; it has begun to wait when the body starts."""
+    task = asyncio.ensure_future(awaitable)
+    try:
+        await asyncio.sleep(0.02)
+        yield task  # type: ignore[misc]
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
