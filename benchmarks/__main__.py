@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -83,8 +82,6 @@ class Runner:
 @click.option("--peers-python", type=click.Path(exists=True, path_type=Path), help="Interpreter that has the peers.")
 def main(only: str, systems: str, rounds: int, quick: bool, output: Path | None, peers_python: Path | None) -> None:
     """Measure Celeriac beside Celery, dramatiq, huey and taskiq on a private Redis."""
-    # A terminated run cleans up like an interrupted one.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     names = chosen(systems, NAMES, "system")
     measurements = all_measurements()
     tables = chosen(only, [measurement.name for measurement in measurements], "table")

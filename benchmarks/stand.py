@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -179,6 +180,8 @@ class Stand:
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
+        # A terminated run ends its processes like an interrupted one.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         in_memory = IN_MEMORY if IN_MEMORY.is_dir() else None
         with ExitStack() as stack:
             self.folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmarks-")))

@@ -1,6 +1,6 @@
 """Celery 5.7 as its users write it."""
 # mypy: disable-error-code="import-not-found,import-untyped,untyped-decorator"
-# pyright: reportMissingImports=false
+# pyright: reportMissingImports=false, reportAttributeAccessIssue=false, reportFunctionMemberAccess=false
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """dramatiq on Redis as its users write it."""
 # mypy: disable-error-code="import-not-found,import-untyped,untyped-decorator,misc"
-# pyright: reportMissingImports=false
+# pyright: reportMissingImports=false, reportAttributeAccessIssue=false, reportFunctionMemberAccess=false
 
 from __future__ import annotations
 

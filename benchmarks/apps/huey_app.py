@@ -4,7 +4,7 @@ Variant `notify`: results wake their reader (`notify_result`), huey's fast way o
 so it is on for round trips only.
 """
 # mypy: disable-error-code="import-not-found,import-untyped,untyped-decorator"
-# pyright: reportMissingImports=false
+# pyright: reportMissingImports=false, reportAttributeAccessIssue=false, reportFunctionMemberAccess=false
 
 from __future__ import annotations
 

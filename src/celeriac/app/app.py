@@ -85,12 +85,8 @@ class Celeriac:
         self.on_after_finalize = Signal(name="app.on_after_finalize")
         given = {"broker_url": broker, "result_backend": backend, "include": include}
         values = {**(changes or {}), **settings, **{name: value for name, value in given.items() if value is not None}}
-        self.conf = Configuration(
-            values,
-            flavour=self.flavour,
-            before_load=lambda: self.on_configure.send(sender=self),
-            after_load=lambda: self.on_after_configure.send(sender=self, source=self.conf),
-        )
+        self.conf = Configuration(self.flavour, values)
+        self.conf.on_load(self._configured)
         if config_source is not None:
             self.conf.config_from_object(config_source, namespace=namespace)
         self.telemetry = Telemetry()
@@ -106,6 +102,10 @@ class Celeriac:
     def settings(self) -> Settings:
         """The settings now, as a frozen value."""
         return self.conf.snapshot()
+
+    def _configured(self, stage: str) -> None:
+        signal = self.on_configure if stage == "before" else self.on_after_configure
+        signal.send(sender=self, source=self.conf)
 
     def config_from_object(self, obj: Any, silent: bool = False, force: bool = False, namespace: str | None = None) -> None:
         """Take settings from an object, a mapping or an import path; read at first use unless ``force``."""

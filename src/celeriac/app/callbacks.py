@@ -34,10 +34,12 @@ def follow_ups_of_success(app: Celeriac, context: Context, workflow: Embedded, v
     """The callbacks and the next chain step, each with the value."""
     place: dict[str, Any] = {"parent_id": context.id, "root_id": context.root_id or context.id}
     prepare = app.sender.prepare
-    follow_ups = [prepare(None, Signature(call, app=app), (value,), **place) for call in workflow.callbacks or ()]
+    follow_ups: list[Outgoing] = []
+    for call in workflow.callbacks or ():
+        follow_ups += prepare(None, Signature(call, app=app), (value,), **place)
     if workflow.chain:
         *rest, following = workflow.chain
-        follow_ups.append(prepare(None, Signature(following, app=app), (value,), chain=rest, **place))
+        follow_ups += prepare(None, Signature(following, app=app), (value,), chain=rest, **place)
     return follow_ups
 
 
@@ -45,7 +47,7 @@ def follow_ups_of_failure(
     app: Celeriac, context: Context, workflow: Embedded, error: BaseException, traceback: str
 ) -> list[Outgoing]:
     """The errbacks: those that take more than the failed task's id are called here, the others are sent (J.147)."""
-    follow_ups = []
+    follow_ups: list[Outgoing] = []
     for call in workflow.errbacks or ():
         task = app.tasks.get(call["task"])
         if task is not None and _takes_details(task, call):
@@ -55,7 +57,7 @@ def follow_ups_of_failure(
                 logger.exception("the errback %s of %s raised", task.name, context.id)
         else:
             place = {"parent_id": context.id, "root_id": context.root_id or context.id}
-            follow_ups.append(app.sender.prepare(task, Signature(call, app=app), (context.id,), **place))
+            follow_ups += app.sender.prepare(task, Signature(call, app=app), (context.id,), **place)
     return follow_ups
 
 

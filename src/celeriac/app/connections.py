@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from weakref import WeakKeyDictionary
 
 from celeriac.settings.defaults import EMBEDDED
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from celeriac.stores.store import Store, SyncStore
 
 __all__ = ["Connections", "broker_options", "backend_options"]
+
+VISIBILITY_TIMEOUT: Final = 3600.0
+"""Seconds, as Celery's (protocol.md, section 5.1)."""
 
 
 class Connections:
@@ -91,7 +94,7 @@ def _options(app: Celeriac, settings: Settings, url: str, transport_options: dic
         from celeriac.stores.sqlite.place import embedded_path
 
         url = f"sqlite:///{embedded_path(app.main, settings.store_path)}"
-    visibility = transport_options.get("visibility_timeout", StoreOptions.visibility_timeout)
+    visibility = transport_options.get("visibility_timeout", VISIBILITY_TIMEOUT)
     return StoreOptions(
         url=url,
         lease=settings.worker_lease,

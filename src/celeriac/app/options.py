@@ -36,8 +36,9 @@ KNOWN_OPTIONS: Final = frozenset(
 PROPERTY_OPTIONS: Final = frozenset({"app_id", "user_id", "message_id", "timestamp"})
 
 
-def refuse_unknown(options: dict[str, Any], stamps: set[str]) -> None:
+def refuse_unknown(options: dict[str, Any]) -> None:
     """Raise TypeError, naming the nearest, for an option that nobody knows."""
+    stamps = options.get("stamped_headers") or ()
     for name in options:
         if name not in KNOWN_OPTIONS and name not in stamps:
             near = difflib.get_close_matches(name, KNOWN_OPTIONS, n=1)

@@ -50,7 +50,7 @@ def retry(
     if not request.is_eager:
         # The parent of a retried call is the call itself, as a root task's retry names its own id (protocol.md, section 1).
         parent = request.parent_id or request.id
-        request.follow_ups.append(task.app.sender.prepare(task, signature, add_to_parent=False, parent_id=parent))
+        request.follow_ups.extend(task.app.sender.prepare(task, signature, add_to_parent=False, parent_id=parent))
     if throw:
         raise outcome
     return outcome

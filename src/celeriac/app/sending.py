@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import socket
 import time
+from collections.abc import Mapping
 from contextvars import ContextVar
+from inspect import getattr_static
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from celeriac import current, documents, envelope, serialization, signals
 from celeriac.app.options import PROPERTY_OPTIONS, PUBLISH_ATTRIBUTES, eta_of, expires_of, refuse_unknown
 from celeriac.app.publishing import apublish, publish
+from celeriac.app.task import Configured
 from celeriac.canvas.signature import Signature
 from celeriac.exceptions import MessageTooLarge
 from celeriac.ids import new_task_id
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from celeriac.app.app import Celeriac
     from celeriac.app.task import Task
     from celeriac.result import AsyncResult
+    from celeriac.routing.router import Route
     from celeriac.settings.snapshot import Settings
 
 __all__ = ["Sender", "batch_buffer"]
@@ -33,17 +37,19 @@ ARGUMENTS_REPR_SIZE: Final = 1024
 batch_buffer: ContextVar[list[Outgoing] | None] = ContextVar("celeriac_batch", default=None)
 """Where messages wait for the end of ``with app.batch():``."""
 
+_DELIVERY_MODES: Final[dict[Any, int]] = {"transient": 1, "persistent": 2}
 _EMPTY_EMBED: Final = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
 
 
 class Built(NamedTuple):
     """A message that is ready to be sent."""
 
-    outgoing: Outgoing
+    outgoing: list[Outgoing]
     task_id: str
     ignored: bool
     headers: dict[str, Any]
     body: Any
+    route: Route
 
 
 class Sender:
@@ -69,12 +75,14 @@ class Sender:
         options: dict[str, Any],
     ) -> AsyncResult[Any]:
         """Send a call; returns the handle of its result."""
+        if options and self.app.flavour == "celeriac":
+            refuse_unknown(options)
         built = self._build(task, name, args, kwargs, task_id, link, link_error, shadow, options)
         buffer = batch_buffer.get()
         if buffer is not None:
-            buffer.append(built.outgoing)
+            buffer.extend(built.outgoing)
         else:
-            publish(self.app, [built.outgoing], options)
+            publish(self.app, built.outgoing, options)
         return self._sent(task, name, built, options)
 
     async def asend(
@@ -90,12 +98,14 @@ class Sender:
         options: dict[str, Any],
     ) -> AsyncResult[Any]:
         """Send a call without blocking the event loop; returns the handle of its result."""
+        if options and self.app.flavour == "celeriac":
+            refuse_unknown(options)
         built = self._build(task, name, args, kwargs, task_id, link, link_error, shadow, options)
         buffer = batch_buffer.get()
         if buffer is not None:
-            buffer.append(built.outgoing)
+            buffer.extend(built.outgoing)
         else:
-            await apublish(self.app, [built.outgoing], options)
+            await apublish(self.app, built.outgoing, options)
         return self._sent(task, name, built, options)
 
     def _sent(self, task: Task[Any, Any] | None, name: str, built: Built, options: dict[str, Any]) -> AsyncResult[Any]:
@@ -104,8 +114,8 @@ class Sender:
                 sender=name,
                 body=built.body,
                 headers=built.headers,
-                exchange=built.outgoing.exchange,
-                routing_key=built.outgoing.routing_key or built.outgoing.queue,
+                exchange=built.route.exchange,
+                routing_key=built.route.routing_key,
             )
         result = self.app.result_of(built.task_id, name, built.ignored)
         if options.get("add_to_parent", True):
@@ -116,8 +126,8 @@ class Sender:
 
     # -- building ----------------------------------------------------------------------------------------------------
 
-    def prepare(self, task: Task[Any, Any] | None, call: Signature, args: Any = (), **overrides: Any) -> Outgoing:
-        """The message of a signature, for a settlement's follow-ups; ``args`` are prepended to its own."""
+    def prepare(self, task: Task[Any, Any] | None, call: Signature, args: Any = (), **overrides: Any) -> list[Outgoing]:
+        """The message of a signature, once for each queue that gets it; ``args`` are prepended to its own."""
         new_args, new_kwargs, options = call.merged(args, None, overrides)
         options.pop("add_to_parent", None)
         task_id, shadow = options.pop("task_id", None), options.pop("shadow", None)
@@ -143,17 +153,17 @@ class Sender:
         _check_containers(name, args, kwargs)
         task_id = task_id or new_task_id()
         stamps = _stamps(options) if options else {}
-        if options and self.app.conf.flavour == "celeriac":
-            refuse_unknown(options, set(stamps))
         merged = {**self._task_defaults(settings, task), **options} if task is not None else options
+        route = self.app.router.route(merged, merged.get("route_name") or name, args, kwargs, task)
+        merged = route.options
         now = time.time()
-        eta, due = eta_of(merged.get("countdown"), merged.get("eta"), now) if options else (None, None)
+        eta, due = eta_of(merged.get("countdown"), merged.get("eta"), now) if merged else (None, None)
         expires, expiration = expires_of(merged.get("expires"), now, name)
         hard, soft = merged.get("time_limit"), merged.get("soft_time_limit")
         if hard is not None and soft is not None and soft > hard:
             raise ValueError(f"{name}: soft_time_limit={soft} must not be above time_limit={hard}")
-        root_id, parent_id, priority = self._lineage(settings, merged, task_id)
-        ignore_result = bool(merged.get("ignore_result"))
+        root_id, parent_id, priority = self._lineage(settings, route, merged, task_id)
+        ignore_result = bool(merged.get("ignore_result", task.ignore_result if task is not None else False))
         headers: dict[str, Any] = {
             "lang": "py",
             "task": name,
@@ -182,7 +192,7 @@ class Sender:
         properties: dict[str, Any] = {
             "correlation_id": merged.get("correlation_id") or task_id,
             "reply_to": merged.get("reply_to") or "",
-            "delivery_mode": _delivery_mode(merged.get("delivery_mode") or settings.task_default_delivery_mode),
+            "delivery_mode": _DELIVERY_MODES.get(route.delivery_mode, route.delivery_mode),
             "priority": priority or 0,
         }
         if expiration is not None:
@@ -198,7 +208,6 @@ class Sender:
                 "chord": dict(merged["chord"]) if merged.get("chord") else None,
             }
         body = (args, kwargs, embed)
-        route = self.app.router.route(merged, merged.get("route_name") or name, args, kwargs, task)
         if signals.before_task_publish:
             plain = False
             signals.before_task_publish.send(
@@ -212,7 +221,7 @@ class Sender:
                 retry_policy=merged.get("retry_policy"),
             )
         outgoing = self._encode(name, body, headers, properties, route, merged, settings, due, plain)
-        return Built(outgoing, task_id, ignore_result, headers, body)
+        return Built(outgoing, task_id, ignore_result, headers, body, route)
 
     def _encode(
         self,
@@ -220,12 +229,12 @@ class Sender:
         body: Any,
         headers: dict[str, Any],
         properties: dict[str, Any],
-        route: Any,
-        merged: dict[str, Any],
+        route: Route,
+        merged: Mapping[str, Any],
         settings: Settings,
         due: float | None,
         plain: bool,
-    ) -> Outgoing:
+    ) -> list[Outgoing]:
         serializer = merged.get("serializer") or settings.task_serializer
         content_type, content_encoding, payload = serialization.dumps(body, serializer)
         if chosen := merged.get("compression") or settings.task_compression:
@@ -239,27 +248,34 @@ class Sender:
         encoded = envelope.encode(message, route.exchange, route.routing_key, plain=plain)
         if due is not None and due <= time.time():
             due = None
-        return Outgoing(route.queue or "", encoded, envelope.priority_of(message), due, route.exchange, route.routing_key)
+        priority = envelope.priority_of(message)
+        if not route.exchange:
+            return [Outgoing(route.queue or route.routing_key, encoded, priority, due)]
+        return [
+            Outgoing(queue, encoded, priority, due, route.exchange, route.routing_key)
+            for queue in route.destinations or ("",)  # no queue is known here: the store's own bindings tell
+        ]
 
-    def _lineage(self, settings: Settings, merged: dict[str, Any], task_id: str) -> tuple[Any, Any, Any]:
-        root_id, parent_id, priority = merged.get("root_id"), merged.get("parent_id"), merged.get("priority")
+    def _lineage(self, settings: Settings, route: Route, merged: Mapping[str, Any], task_id: str) -> tuple[Any, Any, Any]:
+        root_id, parent_id, priority = merged.get("root_id"), merged.get("parent_id"), route.priority
         parent = current.current_worker_context()
         if parent is not None:
             root_id = root_id or parent.root_id or parent.id
             parent_id = parent_id or parent.id
-            if priority is None and settings.task_inherit_parent_priority:
+            if merged.get("priority") is None and settings.task_inherit_parent_priority:
                 priority = (parent.delivery_info or {}).get("priority")
         return root_id or task_id, parent_id, priority
 
     def _task_defaults(self, settings: Settings, task: Task[Any, Any]) -> dict[str, Any]:
-        """The options that the task's attributes give; looked up once per task and settings."""
+        """The options that the task's own attributes give; looked up once per task and settings."""
         known, cache = self._defaults
         if known is not settings:
             cache = {}
             self._defaults = (settings, cache)
         defaults = cache.get(task.name)
         if defaults is None:
-            values = {name: getattr(task, name, None) for name in PUBLISH_ATTRIBUTES}
+            own = [name for name in PUBLISH_ATTRIBUTES if not isinstance(getattr_static(task, name, None), Configured)]
+            values = {name: getattr(task, name) for name in own}
             defaults = cache[task.name] = {name: value for name, value in values.items() if value is not None}
         return defaults
 
@@ -306,10 +322,6 @@ def _check_containers(name: str, args: Any, kwargs: Any) -> None:
         raise TypeError(f"{name}: args must be a list or a tuple, not {type(args).__name__}; for one argument write (value,)")
     if not isinstance(kwargs, dict):
         raise TypeError(f"{name}: kwargs must be a mapping, not {type(kwargs).__name__}")
-
-
-def _delivery_mode(mode: Any) -> int:
-    return {"transient": 1, "persistent": 2}.get(mode, mode)  # type: ignore[no-any-return]  # checked by the settings
 
 
 def _signatures(value: Any) -> list[dict[str, Any]] | None:

@@ -159,32 +159,38 @@ def spawn_interpreter(module: str, arguments: Sequence[int], descriptors: Sequen
 def ignore_terminal_signals() -> None:
     """Leave TERM, INT, QUIT and HUP to the main process.
 
-    A handler that does nothing, not SIG_IGN: programs that a task executes get the default again. Processes that a
-    task forks get it by `os.register_at_fork`, so that ``multiprocessing.Process.terminate`` works on them.
+    A handler that does nothing, not SIG_IGN: programs that a task executes get the default again. So do processes that
+    a task forks, or ``multiprocessing.Process.terminate`` would have no effect on them. The signals are blocked around
+    the fork, since the interpreter drops what arrives in the new process before its handlers are the default again.
     """
+    global _watching_forks
     for number in _LEFT_TO_MAIN:
         signal.signal(number, _do_nothing)
-    _reset_in_forks()
+    if not _watching_forks:
+        _watching_forks = True
+        os.register_at_fork(before=_block, after_in_parent=_unblock, after_in_child=_restore_defaults)
+
+
+_watching_forks = False
 
 
 def _do_nothing(number: int, frame: object) -> None:
     """The signal is main's business."""
 
 
-_registered = False
+def _block() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, _LEFT_TO_MAIN)
 
 
-def _reset_in_forks() -> None:
-    global _registered
-    if not _registered:
-        _registered = True
-        os.register_at_fork(after_in_child=_restore_default_signals)
+def _unblock() -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _LEFT_TO_MAIN)
 
 
-def _restore_default_signals() -> None:
+def _restore_defaults() -> None:
     for number in _LEFT_TO_MAIN:
         if signal.getsignal(number) is _do_nothing:
             signal.signal(number, signal.SIG_DFL)
+    _unblock()
 
 
 def describe_exit(status: int | None) -> tuple[int | None, int | None, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Queues"]
 
 
-class Queues(Mapping[str, Queue]):
+class Queues:
     """Queues by name.
 
     Looking up a name that was not declared creates the queue, bound to an exchange and by a key of its own name, or
@@ -26,6 +26,9 @@ class Queues(Mapping[str, Queue]):
 
     Args:
         settings: The application's.
+
+    Attributes:
+        on_change: Functions that are called when a queue became known or another.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -40,7 +43,7 @@ class Queues(Mapping[str, Queue]):
             self.add(self._default())
 
     def __getitem__(self, name: str) -> Queue:
-        queue = self._queues.get(self._aliases.get(name, name))
+        queue = self.get(name)
         return queue if queue is not None else self._missing(name)
 
     def __iter__(self) -> Iterator[str]:
@@ -52,13 +55,9 @@ class Queues(Mapping[str, Queue]):
     def __contains__(self, name: object) -> bool:
         return name in self._queues or name in self._aliases
 
-    @overload
-    def get(self, key: str, default: None = None, /) -> Queue | None: ...
-    @overload
-    def get(self, key: str, default: Queue, /) -> Queue: ...
-    def get(self, key: str, default: Any = None, /) -> Any:
-        """Return a known queue, or the default given; none is created."""
-        return self[key] if key in self else default
+    def get(self, name: str) -> Queue | None:
+        """Return a known queue; none is created."""
+        return self._queues.get(self._aliases.get(name, name))
 
     @property
     def default(self) -> Queue:
@@ -81,8 +80,6 @@ class Queues(Mapping[str, Queue]):
         self._keep(declared)
         if declared.name not in self._consumed:
             self._consumed.append(declared.name)
-        for changed in self.on_change:
-            changed()
         return declared
 
     def adopt(self, queue: Queue) -> Queue:
@@ -144,6 +141,8 @@ class Queues(Mapping[str, Queue]):
         self._queues[queue.name] = queue
         if queue.alias:
             self._aliases[queue.alias] = queue.name
+        for changed in self.on_change:
+            changed()
         return queue
 
     def _complete(self, queue: Queue) -> Queue:

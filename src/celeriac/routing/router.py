@@ -19,7 +19,8 @@ __all__ = ["Route", "Router"]
 
 KEPT_ROUTES: Final = 4096  # names of tasks; a producer that makes up more of them starts again
 
-DESTINATION_OPTIONS: Final = ("queue", "exchange", "exchange_type", "routing_key", "priority", "delivery_mode")
+DESTINATION_OPTIONS: Final = ("queue", "exchange", "routing_key", "priority", "delivery_mode")
+DECIDED: Final = frozenset({*DESTINATION_OPTIONS, "exchange_type"})  # the type is the declared queue's, as in Celery
 NO_OPTIONS: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
@@ -34,7 +35,7 @@ class Route(msgspec.Struct, frozen=True):
             bindings can tell.
         priority: None is the broker's lowest.
         delivery_mode: 2 is persistent, 1 transient.
-        options: The other options, those of the call before those of the routers; not to be changed.
+        options: The other options, those of the call over those of the routers; not to be changed.
     """
 
     queue: str | None
@@ -50,7 +51,8 @@ class Router:
     """Routes messages by one snapshot of the settings; another snapshot needs another router.
 
     An explicit option wins over the first router that has an answer, and that over the defaults of the queue
-    (behaviours.md, C.46 to C.50). Answers are kept by the name of the task where nothing else decides.
+    (behaviours.md, C.46 to C.50). Where no router is a function, routes are kept by the name of the task and by those
+    options that decide.
 
     Args:
         settings: The snapshot.
@@ -64,7 +66,7 @@ class Router:
         self.settings = settings
         self.queues = Queues(settings) if queues is None else queues
         self._routing = prepare(settings.task_routes)
-        self._kept: dict[str, Route] = {}
+        self._kept: dict[Any, Route] = {}
         self.queues.on_change.append(self._kept.clear)
 
     def route(
@@ -98,16 +100,29 @@ class Router:
         return self.queues.bound_queues(exchange, routing_key)
 
     def _route(self, options: Mapping[str, Any], name: str, args: Any, kwargs: Any, task: Any) -> Route:
-        if self._routing.depends_on_name and _says_nothing_of_destination(options):
-            base = self._kept.get(name)
-            if base is None:
-                base = self._kept[name] = self._decide(self._routing.ask(name, args, kwargs, {}, task) or {})
-                if len(self._kept) > KEPT_ROUTES:
-                    self._kept.clear()
-            return _with_options(base, options) if options else base
-        given = {option: value for option, value in options.items() if value is not None}
-        answer = self._routing.ask(name, args, {} if kwargs is None else kwargs, options, task)
-        return _with_options(self._decide({**answer, **given} if answer else given), options)
+        if not self._routing.depends_on_name:
+            return _with_options(self._ask(options, name, args, kwargs, task), options)
+        get = options.get
+        key: Any = name
+        if options:
+            key = (name, get("queue"), get("exchange"), get("routing_key"), get("priority"), get("delivery_mode"))
+        try:
+            route = self._kept.get(key)
+        except TypeError:  # a queue or an exchange as an object is no key
+            return _with_options(self._ask(options, name, args, kwargs, task), options)
+        if route is None:
+            destination = {option: get(option) for option in DESTINATION_OPTIONS}
+            route = self._ask(destination, name, args, kwargs, task)
+            if len(self._kept) >= KEPT_ROUTES:
+                self._kept.clear()
+            self._kept[key] = route
+        return _with_options(route, options)
+
+    def _ask(self, options: Mapping[str, Any], name: str, args: Any, kwargs: Any, task: Any) -> Route:
+        """Ask the routers and decide; the result has only the options that they gave."""
+        answer = self._routing.ask(name, args, {} if kwargs is None else kwargs, options, task) or NO_OPTIONS
+        explicit = {option: options[option] for option in DESTINATION_OPTIONS if options.get(option) is not None}
+        return self._decide({**answer, **explicit})
 
     def _decide(self, options: Mapping[str, Any]) -> Route:
         """Return the route that merged options stand for."""
@@ -126,7 +141,7 @@ class Router:
             destinations=self.queues.bound_queues(exchange or "", key or ""),
             priority=self.settings.task_default_priority if priority is None else priority,
             delivery_mode=mode or self.settings.task_default_delivery_mode,
-            options={option: value for option, value in options.items() if option not in DESTINATION_OPTIONS},
+            options={option: value for option, value in options.items() if option not in DECIDED},
         )
 
     def _queue(self, named: Any, has_address: bool) -> Queue | None:
@@ -137,20 +152,19 @@ class Router:
         return None if has_address else self.queues.default
 
 
-def _says_nothing_of_destination(options: Mapping[str, Any]) -> bool:
-    return not any(option in options for option in DESTINATION_OPTIONS)
-
-
 def _exchange_name(exchange: Any) -> str | None:
     return exchange if exchange is None or isinstance(exchange, str) else Exchange.of(exchange).name
 
 
 def _with_options(route: Route, options: Mapping[str, Any]) -> Route:
     """Return the route with the options of a call over those it has."""
-    merged = dict(route.options)
-    for option, value in options.items():
-        if option not in DESTINATION_OPTIONS and (value is not None or option not in merged):
-            merged[option] = value
+    given = {
+        option: value
+        for option, value in options.items()
+        if option not in DESTINATION_OPTIONS and (value is not None or option not in route.options)
+    }
+    if not given:
+        return route
     return Route(
         route.queue,
         route.exchange,
@@ -158,5 +172,5 @@ def _with_options(route: Route, options: Mapping[str, Any]) -> Route:
         route.destinations,
         route.priority,
         route.delivery_mode,
-        merged,
+        {**route.options, **given},
     )

@@ -53,7 +53,7 @@ def decode(payload: bytes) -> Any:
     """
     library, _, loader = _library()
     try:
-        if sum(map(payload.count, _NESTING_BYTES)) > _MAX_DEPTH and _depth(payload) > _MAX_DEPTH:
+        if sum(map(payload.count, _NESTING_BYTES)) > _MAX_DEPTH and _is_too_deep(payload):
             raise DecodeError(f"The YAML is nested more than {_MAX_DEPTH} levels deep.")
         return library.load(payload, Loader=loader)
     except DecodeError:
@@ -62,13 +62,13 @@ def decode(payload: bytes) -> Any:
         raise DecodeError(f"The payload is not safe YAML: {error}") from error
 
 
-def _depth(payload: bytes) -> int:
-    """Return how deeply the collections in *payload* are nested, without building them."""
+def _is_too_deep(payload: bytes) -> bool:
+    """Tell whether collections in *payload* are nested too deeply, without building them and without reading on."""
     library, _, loader = _library()
     opening, closing = library.events.CollectionStartEvent, library.events.CollectionEndEvent
     events = library.parse(payload, Loader=loader)
     steps = (isinstance(event, opening) - isinstance(event, closing) for event in events)
-    return max(accumulate(steps), default=0)
+    return any(depth > _MAX_DEPTH for depth in accumulate(steps))
 
 
 SERIALIZER: Final = Serializer("yaml", "application/x-yaml", "utf-8", encode, decode)

@@ -10,19 +10,15 @@ __all__ = ["MASK", "censored", "is_secret"]
 
 MASK: Final = "********"
 
-SECRET: Final = re.compile(r"API|TOKEN|KEY|SECRET|PASS|PROFANITIES_LIST|SIGNATURE|DATABASE|CREDENTIAL", re.IGNORECASE)
-NOT_SECRET: Final = re.compile(r"routing_?key|key_?prefix|keyspace|binding_?key|compass|keepalive", re.IGNORECASE)
-PASSWORD_IN_URL: Final = re.compile(
-    r"(?P<before>\b[a-z][a-z0-9+.-]*://[^/@:\s]*:)[^@\s]*?(?P<after>@(?=[^@/\s]*(?:[/;?#\s]|$)))", re.I
-)
-SECRET_IN_QUERY: Final = re.compile(
-    r"(?P<before>[?&;](?:[^=&\s]*(?:token|secret|pass|api_?key)[^=&\s]*)=)[^&;\s]+", re.I
-)
+HIDDEN_NAME: Final = r"API|TOKEN|KEY|SECRET|PASS|SIGNATURE|DATABASE|CREDENTIAL"
+SHOWN_NAME: Final = r"routing_?key|key_?prefix|keyspace|binding_?key|unacked\w*_key|keepalive"
+USER_INFO: Final = r"(?P<before>\b[a-z][a-z0-9+.-]*://[^/@:\s]*:)[^@\s]*?(?P<after>@(?=[^@/\s]*(?:[/;?#\s]|$)))"
+HIDDEN_PARAMETER: Final = r"(?P<before>[?&;](?:[^=&\s]*(?:token|secret|pass|api_?key)[^=&\s]*)=)[^&;\s]+"
 
 
 def is_secret(name: str) -> bool:
     """Whether the name of a setting or of a key sounds as if its value were a secret."""
-    return SECRET.search(NOT_SECRET.sub("", name)) is not None
+    return re.search(HIDDEN_NAME, re.sub(SHOWN_NAME, "", name, flags=re.I), re.I) is not None
 
 
 def censored(name: str, value: Any) -> Any:
@@ -30,7 +26,8 @@ def censored(name: str, value: Any) -> Any:
     if value is not None and not isinstance(value, (bool, Mapping)) and is_secret(name):
         return MASK
     if isinstance(value, str):
-        return SECRET_IN_QUERY.sub(rf"\g<before>{MASK}", PASSWORD_IN_URL.sub(rf"\g<before>{MASK}\g<after>", value))
+        masked = re.sub(USER_INFO, rf"\g<before>{MASK}\g<after>", value, flags=re.I)
+        return re.sub(HIDDEN_PARAMETER, rf"\g<before>{MASK}", masked, flags=re.I)
     if isinstance(value, Mapping):
         return {key: censored(str(key), item) for key, item in value.items()}
     if isinstance(value, list):

@@ -10,11 +10,10 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from celeriac.exceptions import CeleriacWarning, ImproperlyConfigured, InvalidSetting, UnknownSetting
+from celeriac.exceptions import CeleriacWarning, ImproperlyConfigured, InvalidSetting
 from celeriac.settings.censor import is_secret
-from celeriac.settings.sources import Layer, Stranger
+from celeriac.settings.sources import Layer
 from celeriac.settings.table import Row, table
-from celeriac.settings.unknown import diagnose
 
 __all__ = ["NOT_GIVEN", "check_layer", "check_name", "convert", "from_environment", "no_such", "warn"]
 
@@ -81,10 +80,13 @@ def from_environment(row: Row, environment: Mapping[str, str]) -> tuple[str, Any
 
 def check_name(name: str, origin: str, strict: bool) -> None:
     """Speak of a name that is no setting: an error, or a warning where it was surely meant to be one."""
+    from celeriac.settings.strangers import Stranger  # these imports wait for the first mistake
+    from celeriac.settings.unknown import diagnose
+
     diagnosis = diagnose(name)
     if diagnosis is None:
         return
-    problem = _unknown(Stranger(name, None, diagnosis), origin)
+    problem = Stranger(name, None, diagnosis).problem(origin)
     if strict:
         raise problem
     if diagnosis.certain:
@@ -96,9 +98,9 @@ def check_layer(layer: Layer, strict: bool) -> None:
     problems: list[ImproperlyConfigured] = []
     for stranger in layer.strangers.values():
         if strict:
-            problems.append(_unknown(stranger, layer.origin))
+            problems.append(stranger.problem(layer.origin))
         elif stranger.diagnosis.certain:
-            warn(f"{_unknown(stranger, layer.origin)}")
+            warn(f"{stranger.problem(layer.origin)}")
     for name, value in layer.values.items():
         try:
             convert(table()[name], value, layer.origin_of(name), strict)
@@ -115,13 +117,10 @@ def check_layer(layer: Layer, strict: bool) -> None:
 
 def no_such(name: str) -> str:
     """Return a sentence about a name that cannot be read."""
+    from celeriac.settings.unknown import diagnose
+
     diagnosis = diagnose(name)
     return f'"{name}" {diagnosis.text}.' if diagnosis is not None else f'"{name}" is not set.'
-
-
-def _unknown(stranger: Stranger, origin: str) -> UnknownSetting:
-    text = stranger.diagnosis.text
-    return UnknownSetting(f'"{stranger.spelled}" (set in {origin}) {text}{"" if text.endswith("?") else "."}')
 
 
 def _wrong(row: Row, reason: str, origin: str) -> str:

@@ -15,17 +15,14 @@ import msgspec
 
 from celeriac.settings.conversion import check_layer, check_name, convert
 from celeriac.settings.defaults import Flavour, is_strict
-from celeriac.settings.future import FUTURE_OLD
-from celeriac.settings.sources import Layer, Stranger, is_missing, locate, read_layer
+from celeriac.settings.sources import Layer, is_missing, locate, read_layer
 from celeriac.settings.table import name_of, table
-from celeriac.settings.unknown import Diagnosis
 
 __all__ = ["APP_CONF", "Layers", "PendingSource", "Stage"]
 
 Stage = Literal["before", "after"]
 
 APP_CONF: Final = "app.conf"
-NO_DIAGNOSIS: Final = Diagnosis("", certain=False)  # of a name that was spoken of when it was written
 
 
 class PendingSource(msgspec.Struct, frozen=True):
@@ -88,8 +85,10 @@ class Layers:
         """Set a value in the highest layer; raises UnknownSetting and InvalidSetting if mistakes are errors."""
         name = name_of(spelled)
         if name is None:
+            from celeriac.settings.strangers import kept_name, written
+
             check_name(spelled, origin, self._strict)
-            self.changes.strangers[FUTURE_OLD.get(spelled, spelled)] = Stranger(spelled, value, NO_DIAGNOSIS)
+            self.changes.strangers[kept_name(spelled)] = written(spelled, value)
         else:
             convert(table()[name], value, origin, self._strict)
             self.changes.values[name] = value
@@ -99,10 +98,8 @@ class Layers:
     def take_back(self, spelled: str) -> Any:
         """Remove a value from the highest layer and return it; raises KeyError when there is none."""
         name = name_of(spelled)
-        if name is None:
-            value = self.changes.strangers.pop(FUTURE_OLD.get(spelled, spelled)).value
-        else:
-            value = self.changes.values.pop(name)
+        changes = self.changes
+        value = changes.values.pop(name) if name is not None else changes.strangers.pop(spelled).value
         self.changed()
         return value
 

@@ -5,32 +5,19 @@ from __future__ import annotations
 import importlib
 import types
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from celeriac.exceptions import ImproperlyConfigured
-from celeriac.settings.future import FUTURE_OLD
-from celeriac.settings.suggestions import nearest
-from celeriac.settings.table import name_of, old_names, table
-from celeriac.settings.unknown import Diagnosis, diagnose
+from celeriac.settings.table import old_names, table
 
-__all__ = ["Layer", "Stranger", "is_missing", "locate", "read_layer"]
+if TYPE_CHECKING:
+    from celeriac.settings.strangers import Stranger
 
-# In a module, a name that is no setting may be any variable, so it must be very like one before we speak of it.
-LIKENESS_IN_MODULES: Final = 0.85
+__all__ = ["Layer", "is_missing", "locate", "read_layer"]
 
 DJANGO_TIME_ZONE: Final = "TIME_ZONE"
-
-NOT_DATA: Final = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, types.MethodType, type, property)
-
-
-class Stranger(msgspec.Struct, frozen=True):
-    """A name in a source that is no setting of this release."""
-
-    spelled: str
-    value: Any
-    diagnosis: Diagnosis
 
 
 class Layer(msgspec.Struct):
@@ -118,8 +105,11 @@ def read_layer(source: object, origin: str, namespace: str = "") -> Layer:
     if "timezone" not in layer.values and DJANGO_TIME_ZONE in leftover:
         layer.values["timezone"] = get(DJANGO_TIME_ZONE)
         layer.spelled["timezone"] = DJANGO_TIME_ZONE
-    for spelled in leftover:
-        _meet(layer, spelled, get, prefix, isinstance(source, Mapping))
+    others = [spelled for spelled in leftover if spelled != DJANGO_TIME_ZONE]
+    if others:
+        from celeriac.settings.strangers import find_strangers  # most programs have none
+
+        layer.strangers = find_strangers(others, get, prefix, isinstance(source, Mapping))
     return layer
 
 
@@ -146,47 +136,6 @@ def _reader(source: object) -> tuple[list[str], Callable[[str], Any]]:
     if isinstance(source, Mapping):
         return [name for name in source if isinstance(name, str)], source.__getitem__
     return [name for name in dir(source) if not name.startswith("_")], lambda name: getattr(source, name)
-
-
-def _meet(layer: Layer, spelled: str, get: Callable[[str], Any], prefix: str, listed: bool) -> None:
-    diagnosis = _diagnose(spelled, prefix, listed) if spelled != DJANGO_TIME_ZONE else None
-    if diagnosis is None:
-        return
-    value = get(spelled)
-    if listed or not isinstance(value, NOT_DATA):
-        layer.strangers[_kept_name(spelled, prefix)] = Stranger(spelled, value, diagnosis)
-
-
-def _kept_name(spelled: str, prefix: str) -> str:
-    bare = spelled.removeprefix(prefix)
-    name = bare.lower() if prefix.isupper() and bare != spelled else bare
-    return FUTURE_OLD.get(name, name)
-
-
-def _diagnose(spelled: str, prefix: str, listed: bool) -> Diagnosis | None:
-    """Return what is wrong with a name that is no setting, or None when it is none of our business."""
-    if prefix and spelled.startswith(prefix):
-        bare = spelled.removeprefix(prefix)
-        return diagnose(bare.lower() if prefix.isupper() else bare, lambda name: _spell(name, prefix))
-    if prefix:
-        word, _, rest = spelled.partition("_")
-        if not rest or nearest(word, [prefix.rstrip("_")]) is None:
-            return None
-        diagnosis = diagnose(rest.lower() if prefix.isupper() else rest, lambda name: _spell(name, prefix))
-        if diagnosis is None:
-            name = rest.lower() if prefix.isupper() else rest
-            return Diagnosis(f'is not a setting; did you mean "{_spell(name_of(name) or name, prefix)}"?', certain=True)
-        return diagnosis if diagnosis.certain else None
-    if listed:
-        return diagnose(spelled)
-    if spelled.isupper() and spelled not in FUTURE_OLD and not spelled.startswith(("CELERY", "BROKER_")):
-        return None
-    diagnosis = diagnose(spelled, likeness=LIKENESS_IN_MODULES)
-    return diagnosis if diagnosis is not None and diagnosis.certain else None
-
-
-def _spell(name: str, prefix: str) -> str:
-    return f"{prefix}{name.upper()}" if prefix.isupper() else f"{prefix}{name}"
 
 
 def _refuse_mixture(names: Iterable[str], origin: str) -> None:

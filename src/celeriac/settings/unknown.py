@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from celeriac.settings.future import FUTURE, FUTURE_OLD
 from celeriac.settings.options import FUTURE_OPTIONS, OPTION_TABLES
@@ -17,7 +19,7 @@ GROUP_PREFIXES: Final = ("task_", "worker_", "broker_", "result_", "store_", "re
 OLD_PREFIXES: Final = ("CELERY_", "CELERYD_", "CELERIAC_")
 
 
-class Diagnosis(NamedTuple):
+class Diagnosis(msgspec.Struct, frozen=True):
     """What is wrong with a name.
 
     ``text`` completes the sentence that begins with the name; ``certain`` is False when nothing is like it, so that it

@@ -38,7 +38,7 @@ class Outbox:
 
     1. ``post`` takes them and starts a task that writes them, oldest first, until none is left.
     2. Each is written in two steps: the result to the backend, then the rest to the broker. Both may be repeated.
-    3. ``claims`` are those whose leases must be renewed meanwhile; ``drop`` takes out those that were lost all the same.
+    3. ``claims`` are those whose leases must be renewed meanwhile; ``drop`` takes out those that were lost anyway.
     4. ``close`` gives the writing one more moment and returns how many are left.
 
     Args:
@@ -59,6 +59,7 @@ class Outbox:
         self._by_claim: dict[bytes, int] = {}
         self._writing: asyncio.Task[None] | None = None
         self._written = asyncio.Event()
+        self._outage = False
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -73,8 +74,19 @@ class Outbox:
         """The claims that wait."""
         return self._by_claim.keys()
 
-    def post(self, settlements: Sequence[Settlement], storing: asyncio.Future[Received] | None = None) -> None:
-        """Take settlements; ``storing`` is an attempt to store their results that is under way."""
+    def post(
+        self, settlements: Sequence[Settlement], storing: asyncio.Future[Received] | None = None, outage: str = ""
+    ) -> None:
+        """Take settlements.
+
+        Args:
+            settlements: what waits from now on.
+            storing: an attempt to store their results that is under way.
+            outage: why the backend is taken to be down, which is said in the log once until it is back.
+        """
+        if outage and not self._outage:
+            logger.warning("the result backend cannot be reached (%s): finished tasks wait with their results", outage)
+        self._outage = self._outage or bool(outage)
         for settlement in settlements:
             self._numbers += 1
             self._waiting[self._numbers] = settlement
@@ -125,7 +137,9 @@ class Outbox:
             pause = FIRST_PAUSE
             written += len(batch)
             self._remove(batch)
-        logger.warning("the result backend is back: the results of %d tasks that waited are stored", written)
+        if self._outage:
+            logger.warning("the result backend is back: the results of %d tasks that waited are stored", written)
+        self._outage = False
 
     async def _write_batch(self, batch: dict[int, Settlement]) -> None:
         await self._backend.settle([only_result(each) for each in batch.values()])

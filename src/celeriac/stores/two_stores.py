@@ -193,7 +193,7 @@ class TwoStores(Forwarding):
 
     async def _store(self, settlements: list[Settlement]) -> bool:
         """Store results and chord parts; False when they went to the outbox instead."""
-        if self.outbox:  # it is down, and that was said already
+        if self.outbox:  # the backend is taken to be down until these are written
             self.outbox.post(settlements)
             return False
         storing = asyncio.ensure_future(self.backend.settle([only_result(each) for each in settlements]))
@@ -212,8 +212,7 @@ class TwoStores(Forwarding):
             if not isinstance(error, UNREACHABLE):
                 raise error
             reason = str(error)
-        logger.warning("the result backend cannot be reached (%s): finished tasks wait with their results", reason)
-        self.outbox.post(settlements, storing)
+        self.outbox.post(settlements, storing, reason)
         return False
 
 

@@ -66,7 +66,9 @@ class Worker:
         self.exit_code = 0
         self.ready = asyncio.Event()
         settings = self.settings = app.settings
-        self.queues = options.queues or list(app.queues.consumed())
+        if options.queues:
+            app.queues.select(options.queues)
+        self.queues = list(app.queues.consumed)
         self.pool = create_pool(options.pool, self._pool_options())
         options.check(settings)
         self.store = app.connections.make()

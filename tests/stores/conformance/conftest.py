@@ -1,4 +1,4 @@
-"""The families that the suite runs on: memory, SQLite and Redis."""
+"""The families that the suite runs on: memory, two memory stores behind one face, SQLite and Redis."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from celeriac.stores import memory
 
-from .family import Family, MemoryFamily
+from .family import Family, MemoryFamily, TwoStoresFamily
 
 
 @pytest.fixture(scope="session")
@@ -31,18 +31,23 @@ def _is_there(module: str) -> bool:
     return found is not None and hasattr(importlib.import_module(module), "open_store")
 
 
-@pytest.fixture(params=["memory", "sqlite", "redis"])
+@pytest.fixture(params=["memory", "two stores", "sqlite", "redis"])
 def make_family(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[AsyncExitStack], Family]]:
     """Makes an empty place of each family; the stack closes the stores that were opened there."""
     name: str = request.param
     module = f"celeriac.stores.{name}"
-    if not _is_there(module):
+    if name in ("sqlite", "redis") and not _is_there(module):
         pytest.skip(f"{module} has no open_store yet")
     numbers = count(1)
 
     def make_memory(cleanup: AsyncExitStack) -> Family:
         memory.discard("conformance")
         return MemoryFamily(cleanup)
+
+    def make_two_stores(cleanup: AsyncExitStack) -> Family:
+        memory.discard("conformance")
+        memory.discard("conformance-results")
+        return TwoStoresFamily(cleanup)
 
     def make_sqlite(cleanup: AsyncExitStack) -> Family:
         return Family(module, f"sqlite:///{tmp_path}/store{next(numbers)}.sqlite3", cleanup)
@@ -57,8 +62,10 @@ def make_family(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Call
 
     if name == "redis":
         request.getfixturevalue("redis_url")
-    yield {"memory": make_memory, "sqlite": make_sqlite, "redis": make_redis}[name]
+    makers = {"memory": make_memory, "two stores": make_two_stores, "sqlite": make_sqlite, "redis": make_redis}
+    yield makers[name]
     memory.discard("conformance")
+    memory.discard("conformance-results")
 
 
 @pytest.fixture

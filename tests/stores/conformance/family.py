@@ -7,11 +7,16 @@ import importlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from types import SimpleNamespace
 from typing import Any, TypeVar
 
+from msgspec import structs
+
+from celeriac.stores import memory
 from celeriac.stores.memory import VirtualClock
 from celeriac.stores.options import StoreOptions
 from celeriac.stores.store import Store, SyncStore
+from celeriac.stores.two_stores import SyncTwoStores, TwoStores
 
 T = TypeVar("T")
 
@@ -32,7 +37,7 @@ class Family:
     """
 
     def __init__(self, module: str, url: str, cleanup: AsyncExitStack) -> None:
-        self.module = importlib.import_module(module)
+        self.module: Any = importlib.import_module(module)
         self.url = url
         self._cleanup = cleanup
 
@@ -100,6 +105,25 @@ class MemoryFamily(Family):
         self.clock.advance(0.05)
         # Real time, for the threads and tasks that this has woken.
         await asyncio.sleep(0.001)
+
+
+class TwoStoresFamily(MemoryFamily):
+    """A broker and a backend in two memory stores, see :mod:`celeriac.stores.two_stores`."""
+
+    def __init__(self, cleanup: AsyncExitStack) -> None:
+        super().__init__(cleanup)
+        self.module = SimpleNamespace(open_store=self._open_store, open_sync_store=self._open_sync_store)
+
+    def _open_store(self, options: StoreOptions) -> TwoStores:
+        broker, backend = memory.open_store(options), memory.open_store(self._backend(options))
+        return TwoStores(broker, backend, options.lease, now=self.clock.now)
+
+    def _open_sync_store(self, options: StoreOptions) -> SyncTwoStores:
+        return SyncTwoStores(memory.open_sync_store(options), memory.open_sync_store(self._backend(options)))
+
+    @staticmethod
+    def _backend(options: StoreOptions) -> StoreOptions:
+        return structs.replace(options, url="memory://conformance-results")
 
 
 @asynccontextmanager

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
 from collections import deque
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from celeriac.exceptions import SoftTimeLimitExceeded
 from celeriac.pools.executors import Seat
@@ -15,9 +16,6 @@ from celeriac.pools.frames import FrameKind, decode_number, decode_works
 from celeriac.pools.page import FIRST_SLOT, STARTED, TARGET
 from celeriac.pools.pool import Job, Kind, Outcome, Work
 from celeriac.pools.system import resident_bytes
-
-if TYPE_CHECKING:
-    import asyncio
 
 __all__ = ["ATTENTION", "ProcessExecutor"]
 
@@ -186,13 +184,11 @@ class ProcessExecutor:
 
     def _run_coroutine(self, job: Job) -> Outcome:
         """Run it on the one loop of this child, so that clients which tasks keep stay on their loop."""
-        import asyncio
-
         loop = self._loop
         if loop is None:
             loop = self._loop = asyncio.new_event_loop()
             asyncio.set_event_loop(loop)
-        task = self._task = loop.create_task(_arun(job))
+        task = self._task = loop.create_task(_arun(job, self._number))
         if job.interrupted:
             loop.call_soon(task.cancel)  # after its first step, which is inside `Job.arun`
         try:
@@ -201,5 +197,8 @@ class ProcessExecutor:
             self._task = None
 
 
-async def _arun(job: Job) -> Outcome:
-    return await job.arun()
+async def _arun(job: Job, number: int) -> Outcome:
+    try:
+        return await job.arun()
+    except asyncio.CancelledError as error:  # the task cancelled itself, and its job let that out
+        return Outcome(number, Kind.CANCELLED, text=repr(error))

@@ -205,6 +205,8 @@ class CoroutineThread:
     async def _run(self, number: int, job: Job, done: SimpleQueue[Outcome | BaseException]) -> None:
         try:
             done.put(await job.arun())
+        except asyncio.CancelledError as error:  # the task cancelled itself, and its job let that out
+            done.put(Outcome(number, Kind.CANCELLED, text=repr(error)))
         except BaseException as error:  # the slot's thread raises it
             done.put(error)
         finally:

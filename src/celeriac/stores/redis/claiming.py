@@ -36,12 +36,14 @@ class Plan(msgspec.Struct, frozen=True):
         keys: held, due and lists of each.
         tails: the ends of their entries.
         homes: of the lists, in the order in which the script numbers them, from 1; 0 is the waiting list.
+        names: the queues, in no order.
     """
 
     queues: tuple[str, ...]
     keys: tuple[bytes, ...]
     tails: tuple[bytes, ...]
     homes: tuple[Home, ...]
+    names: frozenset[str]
 
 
 class Claimed(msgspec.Struct):
@@ -53,7 +55,7 @@ class Claimed(msgspec.Struct):
         revocations: see ``Received.revocations``.
         next_due: seconds until the next held message is due, None when none is held.
         problem: what was wrong with a list, or ``""``.
-        marked: the claims of messages that something is remembered about.
+        marked: claim -> tag of the messages that something is remembered about.
     """
 
     deliveries: list[Delivery]
@@ -61,7 +63,7 @@ class Claimed(msgspec.Struct):
     revocations: int
     next_due: float | None
     problem: str
-    marked: list[bytes]
+    marked: dict[bytes, bytes]
 
 
 def is_ours(claim: bytes) -> bool:
@@ -116,6 +118,7 @@ class Claims:
             tuple(key for queue in queues for key in (keys.held(queue), keys.due(queue), *keys.lists(queue))),
             tuple(tail_of(queue) for queue in queues),
             tuple(Home(queue, step) for queue in queues for step in steps),
+            frozenset(queues),
         )
 
     def fixed_keys(self, waiter: bytes) -> tuple[bytes, ...]:
@@ -163,11 +166,11 @@ class Claims:
                 deliveries.append(Delivery(b"%b%d" % (prefix, number), queue, payload))
             homes += [home] * (end - place)
             place = end
-        marked = []
-        for mark in range(0, len(marks), 2):
+        marked = {}
+        for mark in range(0, len(marks), 3):
             delivery = deliveries[marks[mark] - 1]
-            remember(delivery, marks[mark + 1])
-            marked.append(delivery.claim)
+            remember(delivery, marks[mark + 2])
+            marked[delivery.claim] = marks[mark + 1]
         self._served += len(deliveries)
         next_due = None if wait < 0 else wait / 1000
         return Claimed(deliveries, homes, revocations, next_due, problem.decode("utf-8", "replace"), marked)

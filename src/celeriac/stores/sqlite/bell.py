@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from celeriac.stores.sqlite.wakeup import Bell, SocketFolder
 
@@ -12,15 +13,20 @@ __all__ = ["LoopBell"]
 class LoopBell:
     """Wakes the coroutines that sleep beside one socket.
 
+    Args:
+        folder: where the socket is.
+        on_ring: called at each ring.
+
     Attributes:
         name: what the socket is registered under.
     """
 
-    def __init__(self, folder: SocketFolder) -> None:
+    def __init__(self, folder: SocketFolder, on_ring: Callable[[], None] | None = None) -> None:
         self._bell = Bell(folder)
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._bell.socket.fileno(), self._rung)
         self._rings: set[asyncio.Future[None]] = set()
+        self._on_ring = on_ring
         self.name = self._bell.name
 
     def expect(self) -> asyncio.Future[None]:
@@ -51,6 +57,8 @@ class LoopBell:
 
     def _rung(self) -> None:
         self._bell.drain()
+        if self._on_ring is not None:
+            self._on_ring()
         self.ring()
 
 

@@ -82,6 +82,8 @@ def claim(transaction: Transaction, holder: Holder, queues: Sequence[str], limit
         for number, queue in enumerate(waiting):
             # What a queue leaves over is shared by those behind it, in the same round.
             share = -(-room // (len(waiting) - number))
+            if not share:
+                break
             found = _take(transaction, holder, queue, share)
             taken[queue] += found
             room -= len(found)
@@ -185,13 +187,16 @@ def _parse(token: bytes) -> tuple[int, int, str] | None:
 
 
 def _take(transaction: Transaction, holder: Holder, queue: str, limit: int) -> list[Delivery]:
-    allowance = limit // 2 if queue in holder.flooded else limit
-    if allowance and _release_due(transaction, queue, allowance) == allowance:
-        # A flood of messages that are due at once leaves half of the room to those that are not part of it.
+    first, last = transaction.execute(_SQL["priorities"], (queue,)).fetchone()
+    # A flood of messages that are due at once leaves half of the room to those that are not part of it.
+    allowance = limit // 2 if first is not None and queue in holder.flooded else limit
+    released = _release_due(transaction, queue, allowance) if allowance else 0
+    if released:
+        first, last = transaction.execute(_SQL["priorities"], (queue,)).fetchone()
+    if released and released == allowance:
         holder.flooded.add(queue)
     else:
         holder.flooded.discard(queue)
-    first, last = transaction.execute(_SQL["priorities"], (queue,)).fetchone()
     if first is None:
         return []
     if first == last:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from celeriac.stores.sqlite import claiming, statements, waiters
+from celeriac.stores.sqlite import claiming, statements
 from celeriac.stores.sqlite.transaction import Transaction
-from celeriac.stores.store import Revocation
+from celeriac.stores.store import REVOCATIONS, Revocation
 
 __all__ = ["broadcast", "claim_once", "listen", "read_broadcasts", "revocations", "revoke", "unlisten"]
 
@@ -22,11 +22,11 @@ _SQL: Final = statements.load("control")
 
 
 def revoke(transaction: Transaction, revoked: Iterable[Revocation], lifetime: float) -> None:
-    """Store revocations and wake everybody, so that all workers see the new count."""
+    """Store revocations and tell those who watch for them."""
     expires = transaction.now + lifetime
     rows = [(each.task_id, each.terminate, each.signal, expires) for each in revoked]
     transaction.executemany(_SQL["revoke"], rows)
-    waiters.wake_all(transaction)
+    broadcast(transaction, REVOCATIONS, b"")
 
 
 def revocations(transaction: Transaction, after: int) -> tuple[int, list[Revocation]]:

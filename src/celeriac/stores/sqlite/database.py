@@ -147,7 +147,8 @@ class Database:
             return
         try:
             run(jobs)
-        except Exception as error:  # noqa: BLE001 - each job's caller gets it
+        except Exception as error:
+            # Whatever it is: it belongs to those who wait for the jobs.
             if len(jobs) > 1 and not isinstance(error, Locked):
                 # One of them spoils the transaction for all: each gets one of its own.
                 for job in jobs:

@@ -1,8 +1,8 @@
 """The store's file: one guarded connection, transactions on it, and what a fork does to them.
 
-A transaction takes the write lock at its start (BEGIN IMMEDIATE), so that it never has to be given up half-way. SQLite's
-own busy handler is off: its back-off grows to a tenth of a second and starves whoever came late (three producers and a
-settler: 833 ms for the slowest insert, 24 ms with the retry below).
+A transaction takes the write lock at its start (BEGIN IMMEDIATE), so that it never has to be given up half-way.
+SQLite's own busy handler is off: its back-off grows to a tenth of a second and starves whoever came late (three
+producers and a settler: 833 ms for the slowest insert, 24 ms with the retry below).
 """
 
 from __future__ import annotations
@@ -277,6 +277,4 @@ def _after_fork_in_child() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
-    )
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

@@ -46,46 +46,51 @@ class Receiver:
         self._bell = bell
         self._clock = clock
         self._waiting = 0
+        self._left = asyncio.Event()
         self._closed = False
 
     async def receive(self, queues: Sequence[str], limit: int, timeout: float) -> Received:
-        """See :meth:`celeriac.stores.store.Store.receive`; a revocation ends the wait too."""
+        """See :meth:`celeriac.stores.store.Store.receive`."""
         if limit <= 0 or timeout <= 0 or not queues:
             return await self._look(queues, limit, None)
         deadline = time.monotonic() + timeout
         self._waiting += 1
-        received: Received | None = None
+        claimed = False
         try:
             received = await self._wait(queues, limit, deadline)
+            claimed = bool(received.deliveries)
+            return received
         finally:
             self._waiting -= 1
-            if received is None or not received.deliveries:
-                self._leave(queues)
-            elif self._waiting:
-                # The registration that others of this store relied on is used up: they look and register again.
+            self._left.set()
+            if self._waiting:
+                # The registration that others of this store relied on may be used up: they look and register again.
                 self._bell.ring()
-        return received
+            elif not claimed:
+                self._database.submit(partial(waiters.pass_on, queues=queues, socket=self._bell.name))
 
     async def settle(self, settlements: Sequence[Settlement], queues: Sequence[str], limit: int) -> Received:
         """See :meth:`celeriac.stores.store.Store.settle`."""
         operation = partial(_settle, holder=self._holder, settlements=settlements, queues=queues, limit=limit)
         return await self._database.submit(operation, abandoned=self._give_back)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """End all waits."""
         self._closed = True
+        self._bell.ring()
+        while self._waiting:
+            self._left.clear()
+            await self._left.wait()
         self._bell.close()
 
     async def _wait(self, queues: Sequence[str], limit: int, deadline: float) -> Received:
-        known: int | None = None
         while True:
             ring = self._bell.expect()
             left = deadline - time.monotonic()
             alarm = self._clock() + min(left, LOOK_INTERVAL)
             waiter = _Registration(self._bell.name, alarm)
             received = await self._look(queues, limit, waiter)
-            known = received.revocations if known is None else known
-            if received.deliveries or received.revocations != known or left <= 0 or self._closed:
+            if received.deliveries or left <= 0 or self._closed:
                 ring.cancel()
                 return received
             await self._bell.sleep(ring, waiter.alarm - self._clock())
@@ -99,10 +104,6 @@ class Receiver:
         if received.deliveries:
             back = [Settlement(delivery.claim, Disposition.GIVE_BACK) for delivery in reversed(received.deliveries)]
             self._database.submit(partial(settling.settle, options=self._holder.options, settlements=back))
-
-    def _leave(self, queues: Sequence[str]) -> None:
-        if self._waiting == 0:
-            self._database.submit(partial(waiters.pass_on, queues=queues, socket=self._bell.name))
 
 
 class _Registration:
@@ -125,6 +126,8 @@ def _claim(
 ) -> Received:
     deliveries = claiming.claim(transaction, holder, queues, limit)
     if waiter is not None:
+        if not deliveries and claiming.end_expired(transaction, holder):
+            deliveries = claiming.claim(transaction, holder, queues, limit)
         if deliveries:
             waiters.unregister(transaction, queues, waiter.socket)
         else:

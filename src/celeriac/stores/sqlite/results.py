@@ -66,10 +66,21 @@ def parts(transaction: Transaction, group_id: str) -> list[ChordPart]:
     return [ChordPart(group_id, position, task_id, size, payload) for position, task_id, size, payload in rows]
 
 
-def watch(transaction: Transaction, socket: str, task_ids: Sequence[str]) -> list[tuple[str, bytes]]:
-    """Have the socket rung when a result of these tasks is stored, once; returns the results that are there."""
-    transaction.execute(_SQL["watch"], (socket, json_array(list(task_ids))))
-    return _found(transaction, task_ids)
+def watch(transaction: Transaction, socket: str, task_ids: Sequence[str], again: bool) -> list[tuple[str, bytes]]:
+    """Have the socket rung when a result of these tasks is stored, once; returns the results that are there.
+
+    Args:
+        transaction: takes care that nothing is stored between the look and the registration.
+        socket: the reader's.
+        task_ids: whose results.
+        again: also watch those that have a result, which the reader has seen and found not ready.
+    """
+    found = _found(transaction, task_ids)
+    stored = () if again else {task_id for task_id, _ in found}
+    lacking = [task_id for task_id in task_ids if task_id not in stored]
+    if lacking:
+        transaction.execute(_SQL["watch"], (socket, json_array(lacking)))
+    return found
 
 
 def take_told(transaction: Transaction, socket: str) -> list[tuple[str, bytes]]:

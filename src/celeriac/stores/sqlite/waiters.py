@@ -8,7 +8,7 @@ from typing import Final
 from celeriac.stores.sqlite import statements
 from celeriac.stores.sqlite.transaction import Transaction
 
-__all__ = ["choose", "forget", "pass_on", "register", "registered", "unregister", "wake_all"]
+__all__ = ["choose", "forget", "pass_on", "register", "registered", "unregister"]
 
 PENDING: Final = 1.0
 """Seconds that a wake-up counts as on its way; who has not looked by then is woken again."""
@@ -36,11 +36,6 @@ def choose(transaction: Transaction) -> None:
             transaction.rings.update(sockets)
     for queue, due in transaction.held_until.items():
         transaction.rings.update(socket for (socket,) in execute(_SQL["sleeping_past"], (queue, due)))
-
-
-def wake_all(transaction: Transaction) -> None:
-    """Wake every idle worker."""
-    transaction.rings.update(socket for (socket,) in transaction.execute(_SQL["all"]))
 
 
 def registered(transaction: Transaction) -> list[str]:

@@ -115,27 +115,33 @@ class Bell:
         self.socket.setblocking(False)
         self.socket.bind(folder.address(self.name))
 
+    @property
+    def is_mine(self) -> bool:
+        """Whether this process made it, rather than inherited it in a fork."""
+        return os.getpid() == self._owner
+
     def drain(self) -> None:
         """Forget the wake-ups that are pending."""
         with suppress(BlockingIOError, InterruptedError):
             while self.socket.recv(len(DATAGRAM)):
                 pass
 
-    def wait(self, timeout: float | None) -> None:
-        """Block until somebody rings, at most ``timeout`` seconds; the wake-ups are forgotten then."""
+    def wait(self, timeout: float) -> bool:
+        """Block until somebody rings, at most ``timeout`` seconds; whether somebody did. The rings are forgotten."""
         self.socket.settimeout(timeout)
         try:
             self.socket.recv(len(DATAGRAM))
         except (TimeoutError, BlockingIOError):
-            return
+            return False
         finally:
             self.socket.setblocking(False)
         self.drain()
+        return True
 
     def close(self) -> None:
         """Close the socket, and remove it unless a fork brought it here."""
         self.socket.close()
-        if os.getpid() == self._owner:
+        if self.is_mine:
             self._folder.remove(self.name)
 
 

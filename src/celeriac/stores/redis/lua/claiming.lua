@@ -8,7 +8,7 @@
 --
 -- Returns {revocations, milliseconds until the next held message is due (-1: none), runs, envelopes, marks, problem}:
 --   runs       (home, how many) repeated; home is 0 for the waiting list, else (queue - 1) * steps + step
---   marks      (place, record) repeated: what `deliveries` knows, for the envelopes that it knows
+--   marks      (place, tag, record) repeated: what `deliveries` knows, for the envelopes that it knows
 --   problem    the error of a list that could not be read, or ''
 --
 -- Invariants: every message that leaves a list is in unacked, unacked_index and leases when the script ends; scores are
@@ -137,6 +137,7 @@ local function claim(k, a, marked)
       for i, record in ipairs(call('HMGET', KEYS[4], unpack(tags))) do
         if record then
           marks[#marks + 1] = i
+          marks[#marks + 1] = tags[i]
           marks[#marks + 1] = record
         end
       end

@@ -20,7 +20,7 @@ _COMMENT: Final = re.compile(r"--.*$", re.MULTILINE)
 
 def load(group: str) -> Mapping[str, str]:
     """Read the statements of one group, by name."""
-    return parse(files(__package__).joinpath(f"{group}.sql").read_text("utf-8"))
+    return parse(files(__name__).joinpath(f"{group}.sql").read_text("utf-8"))
 
 
 def parse(text: str) -> Mapping[str, str]:

@@ -21,10 +21,6 @@ UPDATE waiter SET woken = ? WHERE queue = ? AND socket = ?
 -- Waiters of a queue who would look too late. Arguments: queue, due. Returns (socket).
 SELECT socket FROM waiter WHERE queue = ? AND alarm > ?
 
--- name: all
--- Returns (socket).
-SELECT DISTINCT socket FROM waiter
-
 -- name: has_ready
 -- Whether a queue has anything ready. Arguments: queue. Returns (1) or no row.
 SELECT 1 FROM ready WHERE queue = ? LIMIT 1

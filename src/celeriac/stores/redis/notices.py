@@ -1,0 +1,186 @@
+"""Results that are waited for and broadcasts, over one connection with subscriptions.
+
+A wait sends SUBSCRIBE and the first reading together: a result that is stored between the two is told, one that was
+stored before is read. After a reconnect everything is subscribed and read again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from typing import Any, Final
+
+from hiredis import pack_command
+
+from celeriac.exceptions import TimeoutError as ResultTimeout
+from celeriac.stores.redis.connection import Connection
+from celeriac.stores.redis.keys import Keys
+from celeriac.stores.redis.link import Link, Server
+
+__all__ = ["Notices", "timed_out"]
+
+_AT_ONCE: Final = 1000
+"""Keys in one command."""
+_HEALTH_EACH: Final = 5.0
+"""Seconds of silence after which the connection is asked for a sign of life."""
+
+
+def timed_out(left: int, timeout: float | None) -> ResultTimeout:
+    """The error of a wait whose time is over."""
+    what = "the result was" if left == 1 else f"{left} results were"
+    return ResultTimeout(f"{what} not ready within {timeout:g} seconds" if timeout is not None else "not ready")
+
+
+class _Listener:
+    """Somebody who waits: what came for it, and whether the connection broke meanwhile."""
+
+    def __init__(self) -> None:
+        self.came: deque[tuple[bytes, bytes]] = deque()
+        self.event = asyncio.Event()
+
+
+class Notices:
+    """The connection that hears, made at the first wait.
+
+    Args:
+        server: where.
+        keys: the names.
+        database: of the results, None for the server's.
+    """
+
+    def __init__(self, server: Server, keys: Keys, database: int | None) -> None:
+        self._keys = keys
+        self._server = server
+        self.link: Final = Link(
+            server, "results", database=database, on_push=self._pushed, on_connect=self._subscribe_again
+        )
+        self._channels: dict[bytes, list[_Listener]] = {}
+        self._patterns: dict[bytes, list[_Listener]] = {}
+
+    # ------------------------------------------------------------------------------------------------- subscriptions
+
+    def _subscribe_again(self, connection: Connection) -> None:
+        for command, table in ((b"SUBSCRIBE", self._channels), (b"PSUBSCRIBE", self._patterns)):
+            names = list(table)
+            for first in range(0, len(names), _AT_ONCE):
+                connection.send(pack_command((command, *names[first : first + _AT_ONCE])))
+
+    def _pushed(self, push: list[Any] | None) -> None:
+        if push is None:
+            for table in (self._channels, self._patterns):
+                for listeners in table.values():
+                    for listener in listeners:
+                        listener.event.set()
+        elif push[0] == b"message":
+            self._deliver(self._channels, push[1], push[2])
+        elif push[0] == b"pmessage":
+            self._deliver(self._patterns, push[1], push[3])
+
+    @staticmethod
+    def _deliver(table: dict[bytes, list[_Listener]], name: bytes, data: bytes) -> None:
+        for listener in table.get(name, ()):
+            listener.came.append((name, data))
+            listener.event.set()
+
+    def _subscribe(self, table: dict[bytes, list[_Listener]], names: Iterable[bytes], listener: _Listener) -> None:
+        """Listen; sent at once when there is a connection, else by the next one."""
+        fresh = [name for name in names if name not in table]
+        for name in names:
+            table.setdefault(name, []).append(listener)
+        self._tell(b"SUBSCRIBE" if table is self._channels else b"PSUBSCRIBE", fresh)
+
+    def _unsubscribe(self, table: dict[bytes, list[_Listener]], names: Iterable[bytes], listener: _Listener) -> None:
+        over = []
+        for name in names:
+            listeners = table.get(name, [])
+            if listener in listeners:
+                listeners.remove(listener)
+                if not listeners:
+                    del table[name]
+                    over.append(name)
+        self._tell(b"UNSUBSCRIBE" if table is self._channels else b"PUNSUBSCRIBE", over)
+
+    def _tell(self, command: bytes, names: Sequence[bytes]) -> None:
+        connection = self.link.connection
+        if connection is not None:
+            for first in range(0, len(names), _AT_ONCE):
+                connection.send(pack_command((command, *names[first : first + _AT_ONCE])))
+
+    async def _hear(self, listener: _Listener, seconds: float) -> None:
+        """Wait until something came, the connection broke, or the time is over."""
+        if not listener.came and self.link.connection is not None:
+            listener.event.clear()
+            try:
+                async with asyncio.timeout(seconds):
+                    await listener.event.wait()
+            except TimeoutError:
+                return
+
+    # -------------------------------------------------------------------------------------------------------- results
+
+    async def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """The values of keys, in bounded commands."""
+        values: list[bytes | None] = []
+        for first in range(0, len(keys), _AT_ONCE):
+            values += await self.link.call(b"MGET", *keys[first : first + _AT_ONCE])
+        return values
+
+    async def wait(
+        self, task_ids: Iterable[str], ready: Callable[[bytes], bool], timeout: float | None
+    ) -> AsyncIterator[tuple[str, bytes]]:
+        """See :meth:`celeriac.stores.store.Store.wait`."""
+        loop = asyncio.get_running_loop()
+        deadline = None if timeout is None else loop.time() + timeout
+        waiting = {self._keys.result(task_id): task_id for task_id in task_ids}
+        listener = _Listener()
+        keys = list(waiting)
+        await self.link.connect()
+        self._subscribe(self._channels, keys, listener)
+        try:
+            generation = 0
+            while waiting:
+                if generation != self.link.generation or self.link.connection is None:
+                    generation = (await self.link.connect()).generation
+                    unread = list(waiting)
+                    listener.came.extend(
+                        (key, value)
+                        for key, value in zip(unread, await self.read(unread), strict=True)
+                        if value is not None
+                    )
+                while listener.came:
+                    key, document = listener.came.popleft()
+                    if key in waiting and ready(document):
+                        self._unsubscribe(self._channels, [key], listener)
+                        yield waiting.pop(key), document
+                if not waiting:
+                    return
+                left = _HEALTH_EACH if deadline is None else min(_HEALTH_EACH, deadline - loop.time())
+                if left <= 0:
+                    raise timed_out(len(waiting), timeout)
+                await self._hear(listener, left)
+                if not listener.came and left == _HEALTH_EACH and self.link.connection is not None:
+                    await self.link.call(b"PING")
+        finally:
+            self._unsubscribe(self._channels, list(waiting), listener)
+
+    # ----------------------------------------------------------------------------------------------------- broadcasts
+
+    async def inbox(self, exchange: str) -> AsyncIterator[bytes]:
+        """See :meth:`celeriac.stores.store.Store.inbox`."""
+        patterns = self._keys.channel_patterns(exchange)
+        listener = _Listener()
+        await self.link.connect()
+        self._subscribe(self._patterns, patterns, listener)
+        try:
+            while True:
+                while listener.came:
+                    yield listener.came.popleft()[1]
+                if self._server.closed:
+                    return
+                await self.link.connect()
+                await self._hear(listener, _HEALTH_EACH)
+                if not listener.came and self.link.connection is not None:
+                    await self.link.call(b"PING")
+        finally:
+            self._unsubscribe(self._patterns, patterns, listener)

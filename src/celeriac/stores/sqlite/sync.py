@@ -1,0 +1,141 @@
+"""The embedded store, synchronous: what clients need, from any thread and after any fork."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from celeriac.exceptions import OperationalError, TimeoutError  # noqa: A004 - the interface's error
+from celeriac.stores.options import StoreOptions
+from celeriac.stores.sqlite import control, publishing, results
+from celeriac.stores.sqlite.file import StoreFile
+from celeriac.stores.sqlite.receiving import LOOK_INTERVAL
+from celeriac.stores.sqlite.store import CAPABILITIES
+from celeriac.stores.sqlite.transaction import Operation
+from celeriac.stores.sqlite.wakeup import Bell
+from celeriac.stores.sqlite.watching import timeout_text
+from celeriac.stores.store import Outgoing, ResultRecord, Revocation
+
+__all__ = ["SyncSQLiteStore"]
+
+T = TypeVar("T")
+
+
+class SyncSQLiteStore:
+    """A :class:`~celeriac.stores.store.SyncStore` on one SQLite file.
+
+    All threads share one connection, under its lock: SQLite has one writer at a time anyway. A thread that waits for
+    results sleeps on a socket of its own and holds no lock.
+
+    Args:
+        path: the file.
+        options: of the store.
+        clock: the store's time.
+    """
+
+    capabilities = CAPABILITIES
+
+    def __init__(self, path: Path, options: StoreOptions, clock: Callable[[], float] = time.time) -> None:
+        self._patience = options.publish_timeout
+        self._file = StoreFile(path, options.synchronous, clock)
+        self._bells: list[Bell] = []
+        self._closed = False
+
+    def close(self) -> None:
+        """Disconnect. Idempotent."""
+        self._closed = True
+        while self._bells:
+            self._bells.pop().close()
+        self._file.close()
+
+    def publish(self, messages: Sequence[Outgoing]) -> None:
+        """Store all messages in one transaction."""
+        if messages:
+            self._run(partial(publishing.publish, messages=messages))
+
+    def store_results(self, records: Sequence[ResultRecord]) -> None:
+        """Store results; a SUCCESS is never replaced by another state."""
+        if records:
+            self._run(partial(results.store, records=records))
+
+    def results(self, task_ids: Sequence[str]) -> list[bytes | None]:
+        """The stored results, None where there is none."""
+        self._check_open()
+        return self._file.read(partial(results.read, task_ids=task_ids), self._patience)
+
+    def wait(
+        self, task_ids: Iterable[str], ready: Callable[[bytes], bool], timeout: float | None
+    ) -> Iterator[tuple[str, bytes]]:
+        """See :meth:`celeriac.stores.store.SyncStore.wait`."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        lacking = dict.fromkeys(task_ids)
+        bell = self._take_bell()
+        found, watched = self._watch(bell, list(lacking), again=False), False
+        try:
+            while True:
+                unready = []
+                for task_id, payload in found:
+                    if task_id in lacking and ready(payload):
+                        del lacking[task_id]
+                        yield task_id, payload
+                    elif task_id in lacking:
+                        unready.append(task_id)
+                if not lacking:
+                    return
+                if unready and not watched:
+                    found, watched = self._watch(bell, unready, again=True), True
+                    continue
+                left = LOOK_INTERVAL if deadline is None else deadline - time.monotonic()
+                if left <= 0:
+                    raise TimeoutError(timeout_text(lacking, timeout))
+                if bell.wait(min(left, LOOK_INTERVAL)):
+                    found, watched = self._run(partial(results.take_told, socket=bell.name)), False
+                else:
+                    found, watched = self._watch(bell, list(lacking), again=True), True
+        finally:
+            self._return_bell(bell, list(lacking))
+
+    def forget(self, task_ids: Sequence[str]) -> None:
+        """Drop the results of these tasks."""
+        self._run(partial(results.forget, task_ids=task_ids))
+
+    def revoke(self, revocations: Sequence[Revocation], lifetime: float) -> None:
+        """Store the revocations for ``lifetime`` seconds and tell those who watch for them."""
+        self._run(partial(control.revoke, revoked=revocations, lifetime=lifetime))
+
+    def broadcast(self, exchange: str, payload: bytes, routing_key: str = "") -> None:
+        """Hand a payload to all inboxes of the exchange; they get it whatever the routing key is."""
+        self._run(partial(control.broadcast, exchange=exchange, payload=payload))
+
+    def _run(self, operation: Operation[T]) -> T:
+        self._check_open()
+        return self._file.run(operation, self._patience)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise OperationalError("this store is closed: open another one")
+
+    def _watch(self, bell: Bell, task_ids: list[str], again: bool) -> list[tuple[str, bytes]]:
+        return self._run(partial(results.watch, socket=bell.name, task_ids=task_ids, again=again))
+
+    def _take_bell(self) -> Bell:
+        """A socket for one wait: one that no other wait uses now, made by this process."""
+        self._check_open()
+        while self._bells:
+            bell = self._bells.pop()
+            if bell.is_mine:
+                bell.drain()
+                return bell
+            bell.close()
+        return Bell(self._file.folder)
+
+    def _return_bell(self, bell: Bell, lacking: list[str]) -> None:
+        if self._closed or not bell.is_mine:
+            bell.close()
+            return
+        if lacking:
+            self._run(partial(results.unwatch, socket=bell.name, task_ids=lacking))
+        self._bells.append(bell)
