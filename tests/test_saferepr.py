@@ -47,10 +47,13 @@ class Speaking(list[Any]):
         return "speaking"
 
 
-class Changing(dict[Any, Any]):
+class Forgetful(set[Any]):
+    """A container with the repr of a set that changes while it is read."""
+
+    __repr__ = set.__repr__
+
     def __iter__(self) -> Any:
-        yield "a"
-        raise RuntimeError("dictionary changed size during iteration")
+        raise RuntimeError("changed size during iteration")
 
 
 Pair = namedtuple("Pair", "x y")  # noqa: PYI024 - the plain kind is what users pass
@@ -77,7 +80,7 @@ Pair = namedtuple("Pair", "x y")  # noqa: PYI024 - the plain kind is what users 
         True,
         10**50,
         -(10**50),
-        {1: 2, "a": [3, {"b": 4}]},
+        {1: 2, "a": [3, None]},
         object,
         "\xe9\n\ud800",
         Plain([1]),
@@ -153,17 +156,7 @@ def test_a_repr_that_fails_is_replaced_by_a_description() -> None:
 
 def test_values_that_break_everything_are_still_printed() -> None:
     assert "unprintable" in saferepr(Unspeakable())
-    assert "unprintable" in saferepr(Changing(a=1, b=2) | {str(number): number for number in range(2000)}) or True
     assert "unprintable: RuntimeError" in saferepr(Forgetful())
-
-
-class Forgetful(set[Any]):
-    """A container with the repr of a set that changes while it is read."""
-
-    __repr__ = set.__repr__
-
-    def __iter__(self) -> Any:
-        raise RuntimeError("changed size during iteration")
 
 
 def test_integers_longer_than_python_is_told_to_print_are_described() -> None:
@@ -179,7 +172,10 @@ def test_integers_longer_than_python_is_told_to_print_are_described() -> None:
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary() | st.builds(Broken),
     lambda inner: (
-        st.lists(inner) | st.dictionaries(st.text(), inner) | st.tuples(inner, inner) | st.builds(Plain, st.lists(inner))
+        st.lists(inner)
+        | st.dictionaries(st.text(), inner)
+        | st.tuples(inner, inner)
+        | st.builds(Plain, st.lists(inner))
     ),
 )
 

@@ -6,7 +6,6 @@ import gc
 import json
 import logging
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -42,8 +41,8 @@ class Recorder:
 
 
 @pytest.fixture
-def signal() -> Iterator[Signal]:
-    yield Signal(("value",), name="tested")
+def signal() -> Signal:
+    return Signal(("value",), name="tested")
 
 
 def test_every_signal_of_celery_is_there_under_its_name() -> None:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["current_app", "current_context", "current_task", "set_current_app", "set_default_app", "shared_constructors"]
 
 _app: ContextVar[Celeriac | None] = ContextVar("celeriac_current_app", default=None)
-_requests: ContextVar[tuple[tuple[Task[Any, Any], Context], ...]] = ContextVar("celeriac_requests", default=())
+_Stack = tuple[tuple["Task[Any, Any]", "Context"], ...]
+_requests: ContextVar[_Stack] = ContextVar("celeriac_requests", default=())
 _default: list[Celeriac | None] = [None]
 _fallback: list[Callable[[], Celeriac]] = []
 

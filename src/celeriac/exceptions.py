@@ -292,6 +292,10 @@ class BrokerUnreachable(OperationalError):
     """No connection to the broker could be made within the time allowed."""
 
 
+class BrokerRefused(BrokerUnreachable):
+    """The broker answered and refuses us (a wrong password, say): trying again does not help."""
+
+
 class BackendError(CeleriacError):
     """Base of what goes wrong when results are stored or read."""
 

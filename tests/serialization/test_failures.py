@@ -81,7 +81,10 @@ WRITTEN_BY_CELERY: list[tuple[BaseException, dict[str, Any]]] = [
         exceptions.TaskRevokedError("revoked"),
         {"exc_type": "TaskRevokedError", "exc_message": ["revoked"], "exc_module": "celery.exceptions"},
     ),
-    (FileNotFoundError(2, "nf", "file"), {"exc_type": "FileNotFoundError", "exc_message": [2, "nf"], "exc_module": "builtins"}),
+    (
+        FileNotFoundError(2, "nf", "file"),
+        {"exc_type": "FileNotFoundError", "exc_message": [2, "nf"], "exc_module": "builtins"},
+    ),
     (
         ExceptionGroup("g", [ValueError(1)]),
         {"exc_type": "ExceptionGroup", "exc_message": ["g", "[ValueError(1)]"], "exc_module": "builtins"},
@@ -235,7 +238,9 @@ def test_a_class_that_builds_something_else_gives_a_plain_exception() -> None:
     assert str(exc) == f"{__name__}.Pretender('a',)"
 
 
-classes = st.sampled_from([ValueError, KeyError, OSError, Slotted, KeywordOnly.__base__, exceptions.TaskError, exceptions.StoreError])
+classes = st.sampled_from(
+    [ValueError, KeyError, OSError, Slotted, KeywordOnly.__base__, exceptions.TaskError, exceptions.StoreError]
+)
 
 
 @given(classes, st.lists(with_typed, max_size=3), st.sampled_from(["json", "pickle"]))

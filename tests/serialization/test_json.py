@@ -241,7 +241,9 @@ def test_a_dictionary_that_only_resembles_a_typed_value_is_left_alone() -> None:
 
 def test_a_date_may_come_with_a_time() -> None:
     assert json.decode(b'{"__type__":"date","__value__":"2020-01-01T00:00:00"}') == date(2020, 1, 1)
-    assert json.decode(b'{"__type__":"datetime","__value__":"2020-01-01T00:00:00Z"}') == datetime(2020, 1, 1, tzinfo=UTC)
+    assert json.decode(b'{"__type__":"datetime","__value__":"2020-01-01T00:00:00Z"}') == datetime(
+        2020, 1, 1, tzinfo=UTC
+    )
 
 
 def test_lazy_strings_of_django_become_text(monkeypatch: pytest.MonkeyPatch) -> None:

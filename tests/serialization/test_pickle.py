@@ -120,7 +120,9 @@ def test_what_cannot_be_pickled_is_an_encode_error(value: Any) -> None:
         pickle.encode(value)
 
 
-@pytest.mark.parametrize("payload", [b"", b"x", b"\x80\x04", b"\x80\xff.", b"cno.such.module\nX\n.", b"cos\nno_such_name\n."])
+@pytest.mark.parametrize(
+    "payload", [b"", b"x", b"\x80\x04", b"\x80\xff.", b"cno.such.module\nX\n.", b"cos\nno_such_name\n."]
+)
 def test_damaged_pickles_are_decode_errors(payload: bytes) -> None:
     with pytest.raises(DecodeError):
         pickle.decode(payload)

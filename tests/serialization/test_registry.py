@@ -178,12 +178,16 @@ def test_the_defects_of_other_serializers_become_our_errors() -> None:
         serialization.loads(b"1", "application/x-broken", "binary")
 
 
-content_types = st.sampled_from([JSON, "application/x-yaml", "application/x-msgpack", "application/data", "text/plain", "a/b"])
+content_types = st.sampled_from(
+    [JSON, "application/x-yaml", "application/x-msgpack", "application/data", "text/plain", "a/b"]
+)
 encodings = st.sampled_from([None, "", "utf-8", "binary", "latin-1", "utf-16", "idna", "punycode", "hex", "nope"])
 
 
 @given(st.binary(max_size=30), content_types, encodings)
-def test_arbitrary_messages_raise_nothing_but_decode_error(payload: bytes, content_type: str, encoding: str | None) -> None:
+def test_arbitrary_messages_raise_nothing_but_decode_error(
+    payload: bytes, content_type: str, encoding: str | None
+) -> None:
     try:
         serialization.loads(payload, content_type, encoding)
     except DecodeError as error:

@@ -83,7 +83,9 @@ def test_a_wide_document_is_not_taken_for_a_deep_one() -> None:
     assert yaml.decode(yaml.encode(value)) == value
 
 
-@pytest.mark.parametrize("payload", [b"- [", b"!!int", b"!!bool x", b"!!timestamp x", b"{[1]: 2}", b"\xff\xfe\xff", b"a: b: c"])
+@pytest.mark.parametrize(
+    "payload", [b"- [", b"!!int", b"!!bool x", b"!!timestamp x", b"{[1]: 2}", b"\xff\xfe\xff", b"a: b: c"]
+)
 def test_damaged_yaml_is_a_decode_error(payload: bytes) -> None:
     with pytest.raises(DecodeError):
         yaml.decode(payload)

@@ -30,8 +30,7 @@ typed = (
 with_typed = st.recursive(
     leaves | typed,
     lambda inner: (
-        st.lists(inner, max_size=5)
-        | st.dictionaries(any_text.filter(lambda key: key != "__type__"), inner, max_size=5)
+        st.lists(inner, max_size=5) | st.dictionaries(any_text.filter(lambda key: key != "__type__"), inner, max_size=5)
     ),
     max_leaves=20,
 )

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import quote
 
 import pytest
@@ -21,7 +21,7 @@ from celeriac.stores.memory.store import MemoryStore
 from celeriac.stores.memory.sync import SyncMemoryStore
 from celeriac.stores.no_results import NoResults, SyncNoResults
 from celeriac.stores.options import StoreOptions
-from celeriac.stores.store import Outgoing
+from celeriac.stores.store import Capabilities, Outgoing
 from celeriac.stores.two_stores import SyncTwoStores, TwoStores
 
 
@@ -68,26 +68,35 @@ def test_the_plug_in_sees_the_one_url_of_a_list() -> None:
 class Recording:
     """A plug-in that remembers how it was opened, and keeps results elsewhere on the same server."""
 
-    opened: list[tuple[StoreOptions, StoreOptions | None]] = []
+    opened: ClassVar[list[tuple[StoreOptions, StoreOptions | None]]] = []
 
     @classmethod
-    def open_store(cls, broker: StoreOptions, results: StoreOptions | None = None) -> str:
+    def open_store(cls, broker: StoreOptions, results: StoreOptions | None = None) -> Any:
         cls.opened.append((broker, results))
-        return "asynchronous"
+        return SimpleNamespace(capabilities=Capabilities())
 
     @classmethod
-    def open_sync_store(cls, broker: StoreOptions, results: StoreOptions | None = None) -> str:
+    def open_sync_store(cls, broker: StoreOptions, results: StoreOptions | None = None) -> Any:
         cls.opened.append((broker, results))
-        return "synchronous"
+        return SimpleNamespace(capabilities=Capabilities())
 
 
 def test_two_databases_of_one_redis_are_one_store_that_knows_both(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(urls, "_built_in", lambda module, url: Recording)
     Recording.opened = []
     broker, backend = options("redis://host/0"), options("redis://host:6379/1")
-    assert urls.open_store(broker, backend) == "asynchronous"
-    assert urls.open_sync_store(broker, backend) == "synchronous"
+    assert isinstance(urls.open_store(broker, backend), SimpleNamespace)
+    assert isinstance(urls.open_sync_store(broker, backend), SimpleNamespace)
     assert Recording.opened == [(broker, backend), (broker, backend)]
+
+
+def test_different_tls_options_are_two_stores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(urls, "_built_in", lambda module, url: Recording)
+    Recording.opened = []
+    with_tls = StoreOptions(url="rediss://host/0", tls={"ssl_cert_reqs": "none"})
+    client = urls.open_sync_store(with_tls, options("rediss://host/0"))
+    assert Recording.opened == [(with_tls, None), (options("rediss://host/0"), None)]
+    assert isinstance(client, SyncTwoStores)
 
 
 # ---------------------------------------------------------------------------------------------------------- plug-ins
@@ -179,7 +188,7 @@ def test_another_missing_module_is_not_blamed_on_the_client_library(monkeypatch:
         raise ModuleNotFoundError("No module named 'celeriac.missing'", name="celeriac.missing")
 
     monkeypatch.setattr(importlib, "import_module", broken)
-    with pytest.raises(ModuleNotFoundError, match="celeriac.missing"):
+    with pytest.raises(ModuleNotFoundError, match=r"celeriac\.missing"):
         urls.plug_in("redis://host")
 
 
@@ -192,7 +201,9 @@ def test_another_missing_module_is_not_blamed_on_the_client_library(monkeypatch:
         ("redis://host/0", "redis://host/1"),
         ("redis://host", "redis://host:6379/3"),
         ("redis://HOST/0", "redis://host/0"),
-        ("redis://localhost", "redis://127.0.0.1:6379"),
+        ("redis://", "redis://localhost:6379"),
+        ("redis://host?db=1", "redis://host?db=2"),
+        ("unix:///run/redis.sock?db=1", "valkey+socket:///run/redis.sock"),
         ("redis://:a%40b@host/0", "redis://:a%40b@host/1"),
         ("rediss://host/0", "rediss://host/1"),
         ("valkey://host/0", "redis://host/1"),
@@ -214,6 +225,8 @@ def test_one_place(broker: str, backend: str) -> None:
         ("redis://:one@host/0", "redis://:two@host/0"),
         ("redis://user@host/0", "redis://host/0"),
         ("redis://host/0", "rediss://host/0"),
+        ("redis://host/0?password=a", "redis://host/0?password=b"),
+        ("redis://localhost", "redis://127.0.0.1"),
         ("redis://host/0", "sqlite://host/0"),
         ("sqlite:////a.sqlite3", "sqlite:////b.sqlite3"),
         ("sqlite:////a.sqlite3", "sqlite:////A.sqlite3"),
@@ -239,6 +252,9 @@ def test_two_places(broker: str, backend: str) -> None:
         ("redis://host/0?password=secret&db=1", "redis://host/0?password=**&db=1"),
         ("redis://:a@one/0;redis://:b@two/0", "redis://:**@one/0;redis://:**@two/0"),
         ("redis://:se@cr:et@host/0", "redis://:**@host/0"),
+        ("redis://:se/cr?et@host/0", "redis://:**@host/0"),
+        ("redis://:secret@host/0?name=a@b", "redis://:**@host/0?name=a@b"),
+        ("redis://:one;two@host/0;redis://:three@other", "redis://:**@host/0;redis://:**@other"),
         ("sqlite:////var/lib/a.sqlite3", "sqlite:////var/lib/a.sqlite3"),
         ("memory", "memory"),
     ],

@@ -35,6 +35,11 @@ __all__ = ["Celeriac"]
 P = ParamSpec("P")
 R = TypeVar("R")
 
+# Inside the class the names Task and AsyncResult are its own.
+AnyTask = Task[Any, Any]
+AnyResult = AsyncResult[Any]
+TypedTask = Task
+
 
 class Celeriac:
     """A task queue application.
@@ -69,7 +74,7 @@ class Celeriac:
         set_as_current: bool = True,
         autofinalize: bool = True,
         strict_typing: bool = True,
-        task_cls: type[Task[Any, Any]] | None = None,
+        task_cls: type[AnyTask] | None = None,
         **settings: Any,
     ) -> None:
         self.main = main
@@ -157,7 +162,7 @@ class Celeriac:
     @overload
     def task(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> CoroutineTask[P, R]: ...
     @overload
-    def task(self, function: Callable[P, R], /) -> Task[P, R]: ...
+    def task(self, function: Callable[P, R], /) -> TypedTask[P, R]: ...
     @overload
     def task(self, /, *, bind: Literal[True], **options: Any) -> BoundTaskMaker: ...
     @overload
@@ -182,7 +187,7 @@ class Celeriac:
         task = self._make(function, options)
         return filter_(task) if filter_ is not None else task
 
-    def _make(self, function: Callable[..., Any], options: dict[str, Any]) -> Task[Any, Any]:
+    def _make(self, function: Callable[..., Any], options: dict[str, Any]) -> AnyTask:
         with self._lock:
             task = make_task(self, function, dict(options))
             self._tasks[task.name] = task
@@ -194,9 +199,9 @@ class Celeriac:
         if owner is not self and name not in self._tasks:
             self._make(function, options)
 
-    def register_task(self, task: Any, **options: Any) -> Task[Any, Any]:
+    def register_task(self, task: Any, **options: Any) -> AnyTask:
         """Register a class-based task (an instance or a class)."""
-        instance: Task[Any, Any] = task(**options) if isinstance(task, type) else task
+        instance: AnyTask = task(**options) if isinstance(task, type) else task
         with self._lock:
             instance.app = self
             instance.name = instance.name or self.gen_task_name(type(instance).__name__, type(instance).__module__)
@@ -211,7 +216,7 @@ class Celeriac:
         return f"{self.main if module == '__main__' and self.main else module}.{name}"
 
     @property
-    def Task(self) -> type[Task[Any, Any]]:  # noqa: N802  # Celery's name
+    def Task(self) -> type[AnyTask]:  # noqa: N802  # Celery's name
         """The base class of this app's tasks."""
         return type("Task", (self._task_cls,), {"app": self, "__module__": __name__})
 
@@ -222,7 +227,7 @@ class Celeriac:
             self.finalize(auto=True)
         return self._tasks
 
-    def task_named(self, name: str) -> Task[Any, Any]:
+    def task_named(self, name: str) -> AnyTask:
         """The task of that name.
 
         Raises:
@@ -267,7 +272,7 @@ class Celeriac:
         link_error: Any = None,
         shadow: str | None = None,
         **options: Any,
-    ) -> AsyncResult[Any]:
+    ) -> AnyResult:
         """Send a call by the task's name; the function need not be known here. Options as ``Task.apply_async``."""
         return self.sender.send(self._known(name), name, args, kwargs, task_id, link, link_error, shadow, options)
 
@@ -281,11 +286,11 @@ class Celeriac:
         link_error: Any = None,
         shadow: str | None = None,
         **options: Any,
-    ) -> AsyncResult[Any]:
+    ) -> AnyResult:
         """As :meth:`send_task`, without blocking the event loop."""
         return await self.sender.asend(self._known(name), name, args, kwargs, task_id, link, link_error, shadow, options)
 
-    def _known(self, name: str) -> Task[Any, Any] | None:
+    def _known(self, name: str) -> AnyTask | None:
         if self.settings.task_always_eager:
             from celeriac.app.eager import warn_ignored
 
@@ -318,15 +323,16 @@ class Celeriac:
 
     def signature(self, *args: Any, **kwargs: Any) -> Signature:
         """A signature that is sent by this app."""
-        return Signature(*args, app=self, **kwargs)
+        kwargs["app"] = self
+        return Signature(*args, **kwargs)
 
     # -- results and control -----------------------------------------------------------------------------------------
 
-    def AsyncResult(self, id: str, **options: Any) -> AsyncResult[Any]:  # noqa: N802  # Celery's name
+    def AsyncResult(self, id: str, **options: Any) -> AnyResult:  # noqa: N802  # Celery's name
         """A handle for the result of a task."""
         return AsyncResult(id, app=self, **options)
 
-    def result_of(self, task_id: str, name: str, ignored: bool) -> AsyncResult[Any]:
+    def result_of(self, task_id: str, name: str, ignored: bool) -> AnyResult:
         """The handle that sending returns."""
         return AsyncResult(task_id, None, name, self, None, ignored)
 
@@ -379,7 +385,7 @@ class Celeriac:
     # -- programs ----------------------------------------------------------------------------------------------------
 
     @property
-    def current_task(self) -> Task[Any, Any] | None:
+    def current_task(self) -> AnyTask | None:
         """The task that runs here."""
         return current.current_task()
 
@@ -409,7 +415,7 @@ class TaskMaker:
     @overload
     def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> CoroutineTask[P, R]: ...
     @overload
-    def __call__(self, function: Callable[P, R], /) -> Task[P, R]: ...
+    def __call__(self, function: Callable[P, R], /) -> TypedTask[P, R]: ...
     def __call__(self, function: Any, /) -> Any:
         """Make the function a task."""
         raise NotImplementedError("a type only")
@@ -421,7 +427,7 @@ class BoundTaskMaker:
     @overload
     def __call__(self, function: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]], /) -> CoroutineTask[P, R]: ...
     @overload
-    def __call__(self, function: Callable[Concatenate[Any, P], R], /) -> Task[P, R]: ...
+    def __call__(self, function: Callable[Concatenate[Any, P], R], /) -> TypedTask[P, R]: ...
     def __call__(self, function: Any, /) -> Any:
         """Make the function a task."""
         raise NotImplementedError("a type only")

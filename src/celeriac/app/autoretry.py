@@ -6,7 +6,7 @@ import inspect
 import random
 from collections.abc import Callable
 from functools import wraps
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from celeriac.exceptions import Ignore, Retry
 
@@ -15,13 +15,16 @@ if TYPE_CHECKING:
 
 __all__ = ["backoff_delay", "with_autoretry"]
 
+LARGEST_EXPONENT: Final = 64
+"""Of the back-off: 2**64 seconds is beyond any maximum."""
+
 
 def backoff_delay(factor: int, retries: int, maximum: int, jitter: bool) -> int:
     """Seconds before the next attempt: ``min(maximum, factor * 2**retries)``, with jitter a uniform 0 to that.
 
     The exponent is bounded first, so that thousands of retries cost no big-number arithmetic.
     """
-    countdown = min(maximum, factor * (2 ** min(retries, 64)))
+    countdown: int = min(maximum, factor << min(retries, LARGEST_EXPONENT))
     if jitter:
         countdown = random.randrange(countdown + 1)
     return max(0, countdown)
@@ -30,7 +33,7 @@ def backoff_delay(factor: int, retries: int, maximum: int, jitter: bool) -> int:
 def with_autoretry(task: Task[Any, Any], run: Callable[..., Any]) -> Callable[..., Any]:
     """``run`` wrapped so that the task's ``autoretry_for`` exceptions become retries."""
     retry_for = tuple(task.autoretry_for)
-    never_for = tuple(task.dont_autoretry_for)
+    never_for: tuple[type[BaseException], ...] = (Ignore, Retry, *task.dont_autoretry_for)
 
     def retry_after(error: BaseException) -> Retry:
         options: dict[str, Any] = dict(task.retry_kwargs)
@@ -49,7 +52,7 @@ def with_autoretry(task: Task[Any, Any], run: Callable[..., Any]) -> Callable[..
         async def arun_with_retry(*args: Any, **kwargs: Any) -> Any:
             try:
                 return await run(*args, **kwargs)
-            except (Ignore, Retry, *never_for):
+            except never_for:
                 raise
             except retry_for as error:
                 raise retry_after(error) from error
@@ -60,7 +63,7 @@ def with_autoretry(task: Task[Any, Any], run: Callable[..., Any]) -> Callable[..
     def run_with_retry(*args: Any, **kwargs: Any) -> Any:
         try:
             return run(*args, **kwargs)
-        except (Ignore, Retry, *never_for):
+        except never_for:
             raise
         except retry_for as error:
             raise retry_after(error) from error

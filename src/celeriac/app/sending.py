@@ -38,7 +38,7 @@ batch_buffer: ContextVar[list[Outgoing] | None] = ContextVar("celeriac_batch", d
 """Where messages wait for the end of ``with app.batch():``."""
 
 _DELIVERY_MODES: Final[dict[Any, int]] = {"transient": 1, "persistent": 2}
-_EMPTY_EMBED: Final = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
+_EMPTY_EMBED: Final[dict[str, Any]] = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
 
 
 class Built(NamedTuple):
@@ -153,8 +153,8 @@ class Sender:
         _check_containers(name, args, kwargs)
         task_id = task_id or new_task_id()
         stamps = _stamps(options) if options else {}
-        merged = {**self._task_defaults(settings, task), **options} if task is not None else options
-        route = self.app.router.route(merged, merged.get("route_name") or name, args, kwargs, task)
+        asked = {**self._task_defaults(settings, task), **options} if task is not None else options
+        route = self.app.router.route(asked, asked.get("route_name") or name, args, kwargs, task)
         merged = route.options
         now = time.time()
         eta, due = eta_of(merged.get("countdown"), merged.get("eta"), now) if merged else (None, None)
@@ -199,7 +199,7 @@ class Sender:
             properties["expiration"] = expiration
         for option in PROPERTY_OPTIONS & merged.keys():
             properties[option] = merged[option]
-        embed = _EMPTY_EMBED
+        embed: dict[str, Any] = _EMPTY_EMBED
         if link or link_error or merged.get("chain") or merged.get("chord"):
             embed = {
                 "callbacks": _signatures(link),

@@ -271,9 +271,11 @@ class Task(Generic[P, R]):
 
     # -- signatures --------------------------------------------------------------------------------------------------
 
-    def signature(self, args: Any = None, *positional: Any, **options: Any) -> Signature:
+    def signature(
+        self, args: Any = None, kwargs: dict[str, Any] | None = None, options: dict[str, Any] | None = None, **more: Any
+    ) -> Signature:
         """This task with ``(args, kwargs, options)`` as a value."""
-        return Signature(self, args, *positional, app=self.app, **options)
+        return Signature(self, args, kwargs, options, app=self.app, **more)
 
     subtask = signature
 

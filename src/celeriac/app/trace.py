@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from datetime import datetime
 from time import perf_counter
 from typing import Any, Final
 
@@ -210,8 +211,9 @@ class Trace:
         if not context.is_eager and not context._follow_ups:
             # Raised by hand, without self.retry(): the call must not get lost.
             try:
-                when = error.when if isinstance(error.when, (int, float)) else None
-                retry(tracer.task, None, None, None, False, None if when is not None else error.when, when, None, {})
+                countdown = error.when if isinstance(error.when, (int, float)) else None
+                eta = error.when if isinstance(error.when, datetime) else None
+                retry(tracer.task, None, None, None, False, eta, countdown, None, {})
             except Exception as exhausted:
                 return self._raised(exhausted)
         self.state = RETRY

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from celeriac import documents
 from celeriac.current import current_app
-from celeriac.exceptions import IncompleteStream, TimeoutError
+from celeriac.exceptions import CeleriacError, IncompleteStream, TimeoutError
 from celeriac.result.blocking import assert_will_not_block
 from celeriac.result.deadline import Deadline
 from celeriac.serialization.failures import decode_exception
@@ -146,7 +146,7 @@ class AsyncResult(ResultBase, Generic[R]):
                     raise self._timed_out(deadline.timeout) from None
                 on_interval()
 
-    def _timed_out(self, timeout: float | None) -> TimeoutError:
+    def _timed_out(self, timeout: float | None) -> CeleriacError:
         return TimeoutError(f"task {self.id} has no result after {timeout} s; its state is {self.state}")
 
     def _finish(

@@ -12,7 +12,8 @@ MASK: Final = "********"
 
 HIDDEN_NAME: Final = r"API|TOKEN|KEY|SECRET|PASS|SIGNATURE|DATABASE|CREDENTIAL"
 SHOWN_NAME: Final = r"routing_?key|key_?prefix|keyspace|binding_?key|unacked\w*_key|keepalive"
-USER_INFO: Final = r"(?P<before>\b[a-z][a-z0-9+.-]*://[^/@:\s]*:)[^@\s]*?(?P<after>@(?=[^@/\s]*(?:[/;?#\s]|$)))"
+# Up to the last @ of a URL, since passwords are not always quoted; rather too much is hidden than too little.
+USER_INFO: Final = r"(?P<before>\b[a-z][a-z0-9+.-]*://[^/@:\s]*:)(?:(?!;[a-z0-9+.-]+://)\S)*(?P<after>@)"
 HIDDEN_PARAMETER: Final = r"(?P<before>[?&;](?:[^=&\s]*(?:token|secret|pass|api_?key)[^=&\s]*)=)[^&;\s]+"
 
 

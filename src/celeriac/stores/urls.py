@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from importlib import metadata
 from typing import Any, Final, Protocol, cast
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import msgspec
 
@@ -32,27 +32,29 @@ _BUILT_IN: Final[dict[str, str]] = {
     "unix": "celeriac.stores.redis",
     "valkey": "celeriac.stores.redis",
     "valkeys": "celeriac.stores.redis",
+    "valkey+socket": "celeriac.stores.redis",
 }
 """The plug-in module of each scheme."""
 
 _EXTRAS: Final[dict[str, tuple[str, str]]] = {"celeriac.stores.redis": ("redis", "redis")}
 """Of each plug-in that needs one: the client library's module and our extra that installs it."""
 
-_PORTS: Final[dict[str, int]] = {"redis": 6379, "valkey": 6379}
-"""The port that a URL without one means, by technology."""
-
-_DATABASE_OF_URL: Final = frozenset({"redis", "valkey"})
-"""Technologies whose URL path is a database of one server, not another place."""
+_PORTS: Final[dict[str, int]] = {"redis": 6379}
+"""Technologies whose URL path is a database of one server, with the port that a URL without one means."""
 
 _SAME_TECHNOLOGY: Final[dict[str, str]] = {
     "rediss": "redis",
     "valkey": "redis",
     "valkeys": "redis",
     "unix": "redis+socket",
+    "valkey+socket": "redis+socket",
 }
 """Schemes that name one technology."""
 
-_PASSWORD: Final = re.compile(r"(?<=://)([^@/]*?):([^@]*)@")
+_DATABASE_OPTIONS: Final = frozenset({"db", "virtual_host"})
+"""Options in a URL's query that name a database."""
+
+_BETWEEN_URLS: Final = re.compile(r";(?=[a-zA-Z][a-zA-Z0-9+.-]*://)")
 _SECRET_IN_QUERY: Final = re.compile(r"(?i)([?&](?:password|passwd|secret|token)=)[^&#;]*")
 _MASK: Final = "**"
 
@@ -80,11 +82,10 @@ def open_store(broker: StoreOptions, backend: StoreOptions | None) -> Store:
     if backend is None:
         return NoResults(opened(broker))
     backend = _single(backend, "result_backend")
-    if same_store(broker.url, backend.url):
-        if _one_url(broker.url, backend.url):
+    if _are_one(broker, backend):
+        if not _takes_results(opened):
             return opened(broker)
-        if _takes_results(opened):
-            return cast(Any, opened)(broker, backend)  # type: ignore[no-any-return]
+        return cast(Any, opened)(broker, backend)  # type: ignore[no-any-return]
     return TwoStores(opened(broker), plug_in(backend.url, BACKENDS).open_store(backend), broker.lease)
 
 
@@ -95,11 +96,10 @@ def open_sync_store(broker: StoreOptions, backend: StoreOptions | None) -> SyncS
     if backend is None:
         return SyncNoResults(opened(broker))
     backend = _single(backend, "result_backend")
-    if same_store(broker.url, backend.url):
-        if _one_url(broker.url, backend.url):
+    if _are_one(broker, backend):
+        if not _takes_results(opened):
             return opened(broker)
-        if _takes_results(opened):
-            return cast(Any, opened)(broker, backend)  # type: ignore[no-any-return]
+        return cast(Any, opened)(broker, backend)  # type: ignore[no-any-return]
     return SyncTwoStores(opened(broker), plug_in(backend.url, BACKENDS).open_sync_store(backend))
 
 
@@ -130,13 +130,12 @@ def same_store(broker_url: str, backend_url: str) -> bool:
     One place is the same host, port and credentials; on Redis the databases may differ (DECISIONS: a script may write
     several of them). Names that resolve to one address but are written differently count as two places.
     """
-    return _one_url(broker_url, backend_url) or _place(broker_url) == _place(backend_url)
+    return _place(broker_url) == _place(backend_url)
 
 
 def masked(url: str) -> str:
     """The URL (or several, separated by ``;``) with its passwords hidden, for logs and errors."""
-    hidden = _PASSWORD.sub(lambda found: f"{found[1]}:{_MASK}@", url)
-    return _SECRET_IN_QUERY.sub(lambda found: found[1] + _MASK, hidden)
+    return ";".join(_masked_one(each) for each in _BETWEEN_URLS.split(url))
 
 
 def single_url(url: str | list[str] | tuple[str, ...], setting: str = "broker_url") -> str:
@@ -157,6 +156,18 @@ def single_url(url: str | list[str] | tuple[str, ...], setting: str = "broker_ur
             f"name one, such as {masked(found[0])}"
         )
     return found[0]
+
+
+def _masked_one(url: str) -> str:
+    scheme, separator, rest = url.partition("://")
+    # The last @ ends the password even where it holds another one unquoted, and rather hide too much than too little.
+    location, question, query = rest.partition("?")
+    if "@" not in location:
+        location, question, query = rest, "", ""
+    credentials, at, place = location.rpartition("@")
+    user, colon, _ = credentials.partition(":")
+    hidden = f"{scheme}{separator}{user}{colon and colon + _MASK}{at}{place}{question}{query}"
+    return _SECRET_IN_QUERY.sub(lambda found: found[1] + _MASK, hidden)
 
 
 def _single(options: StoreOptions, setting: str) -> StoreOptions:
@@ -207,13 +218,13 @@ def _unknown(scheme: str, group: str, url: str) -> str:
     return f"no {kind} is known for {masked(url)!r}; known are {', '.join(f'{name}://' for name in known)}{question}"
 
 
+def _are_one(broker: StoreOptions, backend: StoreOptions) -> bool:
+    return same_store(broker.url, backend.url) and broker.tls == backend.tls
+
+
 def _takes_results(function: Callable[..., object]) -> bool:
     """The plug-in can keep results in another database of the same server: it takes the backend's options too."""
     return len(inspect.signature(function).parameters) > 1
-
-
-def _one_url(first: str, second: str) -> bool:
-    return first.rstrip("/") == second.rstrip("/")
 
 
 def _place(url: str) -> tuple[object, ...]:
@@ -222,12 +233,9 @@ def _place(url: str) -> tuple[object, ...]:
     scheme = parts.scheme.lower()
     technology = _SAME_TECHNOLOGY.get(scheme, scheme)
     credentials = (unquote(parts.username or ""), unquote(parts.password or ""))
-    if technology not in _DATABASE_OF_URL:
-        return (technology, credentials, parts.netloc.rpartition("@")[2].lower(), parts.path.rstrip("/"))
+    options = frozenset((name, value) for name, value in parse_qsl(parts.query) if name not in _DATABASE_OPTIONS)
+    if technology not in _PORTS:
+        return (technology, credentials, options, parts.netloc.rpartition("@")[2].lower(), parts.path.rstrip("/"))
     secure = scheme in ("rediss", "valkeys")
-    return (technology, secure, credentials, _host_of(parts), parts.port or _PORTS[technology])
-
-
-def _host_of(parts: SplitResult) -> str:
     host = (parts.hostname or "localhost").lower()
-    return "localhost" if host in ("127.0.0.1", "::1") else host
+    return (technology, credentials, options, secure, host, parts.port or _PORTS[technology])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from celeriac import documents
 from celeriac.exceptions import TaskRevokedError, TimeLimitExceeded, WorkerLostError
@@ -26,7 +26,7 @@ class Documents:
 
     def record(self, head: Head, state: str, error: BaseException) -> ResultRecord:
         """A record that says that a call ended with an exception."""
-        document = {
+        document: dict[str, Any] = {
             "status": state,
             "result": encode_exception(error, self._serializer),
             "traceback": None,

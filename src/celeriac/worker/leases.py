@@ -46,7 +46,7 @@ class Leases:
                 held[request.delivery.claim] = request
         claims = [*held, *worker.settler.claims()]
         for claim in await worker.store.renew(claims):
-            request = held.get(claim)
-            if request is not None and not request.abandoned:
-                worker.supervision.lease_lost(request)
+            lost = held.get(claim)
+            if lost is not None and not lost.abandoned:
+                worker.supervision.lease_lost(lost)
         worker.wake()

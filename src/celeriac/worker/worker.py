@@ -19,7 +19,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from celeriac import signals
-from celeriac.exceptions import BrokerUnreachable, OperationalError
+from celeriac.exceptions import BrokerRefused, BrokerUnreachable, OperationalError
 from celeriac.pools import create_pool
 from celeriac.pools.pool import PoolOptions
 from celeriac.stores.store import REVOCATIONS, Received
@@ -167,9 +167,11 @@ class Worker:
         while True:
             try:
                 return await self.store.open()
+            except BrokerRefused:
+                raise
             except BrokerUnreachable as error:
                 attempt += 1
-                if not retry or (most is not None and attempt > most) or not error.may_recover:
+                if not retry or (most is not None and attempt > most):
                     raise
                 logger.error("%s Trying again in %.1f s (%d of %s).", error, pause, attempt, most or "unlimited")
             await asyncio.sleep(pause)

@@ -116,6 +116,17 @@ class Database:
         self._jobs.put(job)
         return job.future
 
+    async def claim(self, operation: Operation[T], abandoned: Callable[[T], None], can_skip: bool = False) -> T:
+        """Run an operation whose outcome must reach the caller, or else ``abandoned``; see :meth:`submit`."""
+        future = self.submit(operation, can_skip=can_skip, abandoned=abandoned)
+        try:
+            return await future
+        except asyncio.CancelledError:
+            # Cancelled after the future was done, before this coroutine went on: nobody has seen the outcome.
+            if not future.cancelled() and future.exception() is None:
+                abandoned(future.result())
+            raise
+
     def _work(self) -> None:
         assert self._loop is not None
         stopping = False

@@ -72,7 +72,7 @@ class Receiver:
     async def settle(self, settlements: Sequence[Settlement], queues: Sequence[str], limit: int) -> Received:
         """See :meth:`celeriac.stores.store.Store.settle`."""
         operation = partial(_settle, holder=self._holder, settlements=settlements, queues=queues, limit=limit)
-        return await self._database.submit(operation, abandoned=self._give_back)
+        return await self._database.claim(operation, self._give_back)
 
     async def close(self) -> None:
         """End all waits."""
@@ -97,7 +97,7 @@ class Receiver:
 
     async def _look(self, queues: Sequence[str], limit: int, waiter: _Registration | None) -> Received:
         operation = partial(_claim, holder=self._holder, queues=queues, limit=limit, waiter=waiter)
-        return await self._database.submit(operation, can_skip=True, abandoned=self._give_back)
+        return await self._database.claim(operation, self._give_back, can_skip=True)
 
     def _give_back(self, received: Received) -> None:
         """Nobody waits for these deliveries any more."""
