@@ -1,8 +1,14 @@
-"""The command line: `python -m benchmarks` measures everything side by side and writes the README's tables."""
+"""The command line: `python -m benchmarks` measures everything side by side and writes the README's tables.
+
+Each system runs as its users run it: its own worker command, its own client, in processes of their own, on one private
+Redis that is emptied before each figure. Within a table the systems take turns, in another order each round, so that
+whatever else the machine does meets all of them. A task that ran says so by one byte appended to a file in memory,
+whose size the harness watches (`benchmarks.marks`); no store is asked anything while it is measured. What exactly each
+table means stands in its module in `benchmarks.measure`, how each system is run in `benchmarks.systems`.
+"""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -85,6 +91,9 @@ def main(only: str, systems: str, rounds: int, quick: bool, output: Path | None,
     names = chosen(systems, NAMES, "system")
     measurements = all_measurements()
     tables = chosen(only, [measurement.name for measurement in measurements], "table")
+    # What another machine needs to repeat this; where the peers are installed here is nobody's business.
+    options = {"--only": only, "--systems": systems, "--rounds": str(rounds)}
+    repeat = [f"{name} {value}" for name, value in options.items() if value] + ["--quick"] * quick
     ours, theirs = peers.ours(), peers_python or peers.interpreter()
     report = Report(
         {
@@ -92,14 +101,14 @@ def main(only: str, systems: str, rounds: int, quick: bool, output: Path | None,
             "peers": peers.versions(theirs, peers.PEER_DISTRIBUTIONS),
         },
         rounds,
-        sys.argv[1:],
+        repeat,
     )
     console = Console()
     chosen_systems = [system for system in all_systems(ours, theirs) if system.name in names]
     runner = Runner(chosen_systems, QUICK if quick else Scale(), rounds, console)
     with runner.progress, Stand() as stand:
         for measurement in measurements:
-            if measurement.name in tables:
+            if measurement.name in tables and any(map(measurement.takes, runner.subjects)):
                 report.tables.append(runner.table(stand, measurement))
                 if output:
                     report.write(output)

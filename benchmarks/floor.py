@@ -177,7 +177,8 @@ class Worker:
     """The main process: claims for whichever child is idle, settles whatever is ready in one trip."""
 
     def __init__(self) -> None:
-        self.claims = redis.asyncio.Redis.from_url(BROKER)
+        # redis-py gives up reading after 5 s unless told otherwise, also while a blocking command waits.
+        self.claims = redis.asyncio.Redis.from_url(BROKER, socket_timeout=None)
         self.settles = redis.asyncio.Redis.from_url(BROKER)
         self.claim = self.claims.register_script(CLAIM)
         self.settle = self.settles.register_script(SETTLE)
@@ -210,7 +211,9 @@ class Worker:
                 return [(str(tag + i), e["headers"]["id"], e["body"]) for i, e in enumerate(envelopes, 1)]
 
     async def _serve(self, link: Link, requests: list[tuple[str, str, str]]) -> None:
-        self.pending += await link.exchange(requests)
+        outcomes = await link.exchange(requests)
+        # Looked up after the wait: the settler has put a new list in its place meanwhile.
+        self.pending += outcomes
         self.ready.set()
         self.idle.put_nowait(link)
 

@@ -23,6 +23,8 @@ CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 KIBIBYTE = 1_024
 POLL = 0.002
 """Seconds between two looks at a condition: short beside what is measured, and about 1 % of one core."""
+END_LIMIT = 10.0
+"""Seconds within which a killed process is gone, however busy the machine."""
 TAIL_OF_LOG = 2_000
 """Characters of a failed process's output that are worth quoting."""
 
@@ -57,6 +59,14 @@ def tree(root: int) -> list[int]:
     for pid in found:
         found.extend(children.get(pid, ()))
     return found
+
+
+def alive(pid: int) -> bool:
+    """Whether the process exists and is no zombie, which nobody may ever reap where process 1 is no real init."""
+    try:
+        return (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
+    except OSError:
+        return False
 
 
 def cpu_seconds(pid: int) -> float:
@@ -151,3 +161,5 @@ class Program:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.process.wait()
+        # A child that has been killed but not torn down yet could still take a message for a system measured next.
+        wait_until(lambda: not any(map(alive, descendants)), END_LIMIT)

@@ -73,7 +73,9 @@ class RedisServer:
         return int(self.command("DBSIZE"))
 
     def flush(self) -> None:
-        """Delete everything."""
+        """Delete everything, and drop every connection but the harness's: a dead worker's could still be served."""
+        for kind in ("normal", "pubsub"):
+            self.command("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
         self.command("FLUSHALL")
 
     def dump(self) -> dict[bytes, bytes]:

@@ -65,10 +65,10 @@ class Table:
             for reference in references.values():
                 advantage = self.main.advantage(main.median, reference)
                 cells.append("" if advantage is None else f"{advantage:.2f}")
-            yield f"| {' | '.join((subject.name, *cells))} |"
+            yield f"| {' | '.join((self.measurement.row(subject), *cells))} |"
         for subject, failure in self.failures.items():
             # The whole text is in the JSON file; what a worker printed does not belong into a table.
-            yield f"| {subject.name} | failed: {failure.splitlines()[0]} |"
+            yield f"| {self.measurement.row(subject)} | failed: {failure.splitlines()[0]} |"
         yield ""
 
 
@@ -117,8 +117,8 @@ class Report:
             "arguments": self.arguments,
             "tables": {
                 table.measurement.name: {
-                    "rounds": {subject.name: figures for subject, figures in table.rounds.items()},
-                    "failures": {subject.name: failure for subject, failure in table.failures.items()},
+                    "rounds": {table.measurement.row(subject): each for subject, each in table.rounds.items()},
+                    "failures": {table.measurement.row(subject): text for subject, text in table.failures.items()},
                 }
                 for table in self.tables
             },

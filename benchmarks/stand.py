@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -152,7 +152,11 @@ class Worker:
 
     def wait_until_settled(self, results: int) -> None:
         """Wait until the store says that all is finished and `results` results are there."""
-        self._wait(lambda: self.run.settled(results), SETTLE_LIMIT, f"the queue to be empty and {results} results")
+        self.wait_until(lambda: self.run.settled(results), f"the queue to be empty and {results} results")
+
+    def wait_until(self, condition: Callable[[], bool], purpose: str) -> None:
+        """Wait until `condition` holds, which it does at once or after the last batch is settled."""
+        self._wait(condition, SETTLE_LIMIT, purpose)
 
     def warm_up(self, count: int = 100) -> None:
         """Have `count` no-op tasks run, then forget them."""
@@ -160,7 +164,7 @@ class Worker:
         self.wait_for_marks(count, START_LIMIT)
         self.run.marks.clear()
 
-    def _wait(self, condition: Any, seconds: float, purpose: str) -> None:
+    def _wait(self, condition: Callable[[], bool], seconds: float, purpose: str) -> None:
         # In slices, so that a worker that died is told at once and not after the whole time.
         slice_seconds = 1.0
         for _ in range(max(1, int(seconds / slice_seconds))):

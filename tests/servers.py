@@ -68,10 +68,17 @@ class RedisServer(str):
 
     def _accepts(self) -> bool:
         family: socket.AddressFamily = socket.AF_INET if self.port else socket.AF_UNIX
-        with socket.socket(family) as probe, contextlib.suppress(OSError):
-            probe.connect(self.address if self.port else str(self.folder / "socket"))
-            return True
-        return False
+        with socket.socket(family) as probe:
+            probe.settimeout(_START_TIMEOUT)
+            try:
+                probe.connect(self.address if self.port else str(self.folder / "socket"))
+            except OSError:
+                return False
+            # Answered (refused, by TLS) once the event loop runs: the port is open some time before that.
+            with contextlib.suppress(ConnectionResetError):
+                probe.sendall(b"PING\r\n")
+                probe.recv(1)
+        return True
 
     def kill(self) -> None:
         """SIGKILL: what was not written to the disk is gone."""

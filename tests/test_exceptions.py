@@ -214,7 +214,7 @@ def test_a_command_error_ends_the_command_with_its_code() -> None:
 
 def test_a_missing_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="Nope"):
-        exceptions.Nope  # type: ignore[attr-defined]  # noqa: B018
+        exceptions.Nope  # noqa: B018
 
 
 def test_reraise_raises_with_the_traceback_given() -> None:

@@ -15,15 +15,17 @@ class Enqueue(Measurement):
 
     family = "enqueue"
 
+    def row(self, subject: Subject) -> str:
+        """Without the worker's options, since none runs."""
+        return subject.sending_name
+
     def measure(self, stand: Stand, subject: Subject, scale: Scale) -> Figures:
         """Send them; the store is emptied before."""
         return {"rate": stand.run(subject, self.store, self.results).client("enqueue", scale.tasks)}
 
 
-class Batch(Measurement):
+class Batch(Enqueue):
     """The way that the system, or its users' habit, has of sending many."""
-
-    family = "enqueue"
 
     def takes(self, subject: Subject) -> bool:
         """Those that have one."""

@@ -53,6 +53,10 @@ class Measurement(ABC):
         """Whether `subject` is a row of this table."""
         return self.family in subject.families and self.store in subject.stores
 
+    def row(self, subject: Subject) -> str:
+        """How the table names `subject`."""
+        return subject.name
+
     @abstractmethod
     def measure(self, stand: Stand, subject: Subject, scale: Scale) -> Figures:
         """Measure `subject` once; a figure for each metric's key."""

@@ -22,6 +22,10 @@ class ImportTime(Measurement):
 
     family = "import"
 
+    def row(self, subject: Subject) -> str:
+        """The system alone."""
+        return subject.sending_name
+
     def takes(self, subject: Subject) -> bool:
         """One row a system, the usual way of running it."""
         return super().takes(subject) and subject == subject.system.subjects()[0]

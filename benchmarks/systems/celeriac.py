@@ -42,14 +42,25 @@ class Celeriac(System):
         """The embedded broker's file."""
         return {"CELERIAC_STORE": str(store)}
 
+    def pending_on_redis(self, server: RedisServer) -> int:
+        """Messages that are ready, held or in flight."""
+        ready = server.command("LLEN", "celery") + server.command("HLEN", "unacked")
+        return int(ready + server.command("ZCARD", "celeriac.held.celery"))
+
+    def pending_on_sqlite(self, path: Path) -> int:
+        """Messages that are ready, held or in flight."""
+        return _count(path, "message")
+
     def settled_on_redis(self, server: RedisServer, results: int) -> bool:
-        """Celery's layout: queue and in-flight table are empty, one key a result."""
-        waiting = server.command("LLEN", "celery") + server.command("HLEN", "unacked")
-        return waiting == 0 and server.keys() >= results
+        """Nothing is pending; one key a result."""
+        return self.pending_on_redis(server) == 0 and server.keys() >= results
 
     def settled_on_sqlite(self, path: Path, results: int) -> bool:
-        """No message is left and the results are there."""
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
-            (waiting,) = connection.execute("select count(*) from messages").fetchone()
-            (stored,) = connection.execute("select count(*) from results").fetchone()
-        return bool(waiting == 0 and stored >= results)
+        """Nothing is pending and the results are there."""
+        return self.pending_on_sqlite(path) == 0 and _count(path, "result") >= results
+
+
+def _count(path: Path, table: str) -> int:
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+        (count,) = connection.execute(f"select count(*) from {table}").fetchone()
+    return int(count)

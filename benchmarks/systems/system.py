@@ -42,6 +42,12 @@ class Subject:
         """System and way of running it, as the tables show it."""
         return f"{self.system.name} {self.label}".strip()
 
+    @property
+    def sending_name(self) -> str:
+        """System and variant, without the worker's options: the name where no worker runs."""
+        _worker, comma, variant = self.label.partition(",")
+        return f"{self.system.name}{comma}{variant}"
+
 
 class System(ABC):
     """A task queue under measurement."""

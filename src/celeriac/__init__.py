@@ -9,13 +9,17 @@
 4
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from celeriac.app.app import Celeriac
 from celeriac.app.shared import shared_task
 from celeriac.app.task import Task
 from celeriac.canvas.signature import Signature, maybe_signature, signature
 from celeriac.result import AsyncResult, EagerResult
+
+if TYPE_CHECKING:
+    current_app: Celeriac
+    current_task: Task[Any, Any] | None
 
 __version__ = "0.1.0"
 

@@ -13,11 +13,11 @@ from __future__ import annotations
 import base64
 import binascii
 from typing import Any, Final
-from uuid import uuid4
 
 import msgspec
 
 from celeriac.exceptions import CorruptMessage
+from celeriac.ids import new_task_id
 from celeriac.message import Head, Message
 from celeriac.serialization.json import encode as encode_typed_json
 
@@ -112,7 +112,7 @@ def encode(message: Message, exchange: str, routing_key: str, plain: bool = Fals
             "delivery_info": {"exchange": exchange, "routing_key": routing_key},
             "priority": properties.get("priority") or 0,
             "body_encoding": "base64",
-            "delivery_tag": str(uuid4()),
+            "delivery_tag": new_task_id(),
         },
     }
     return _encode_json(envelope) if plain else encode_typed_json(envelope)

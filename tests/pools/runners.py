@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -92,7 +93,8 @@ def wait_for(path: str, mine: str = "") -> str:
 @task
 async def await_for(path: str, mine: str = "") -> str:
     mark(mine)
-    while not os.path.exists(path):
+    exists = Path(path).exists
+    while not exists():
         await asyncio.sleep(0.002)
     return path
 
@@ -173,6 +175,16 @@ def run_and_terminate() -> int:
     process = subprocess.Popen(["sleep", "60"])
     process.terminate()
     return process.wait(10)
+
+
+@task
+def environment(name: str) -> str | None:
+    return os.environ.get(name)
+
+
+@task
+def command_line() -> list[str]:
+    return sys.argv
 
 
 @task
@@ -259,7 +271,7 @@ class Job:
 
 
 class Runner:
-    """As in :class:`celeriac.pools.pool.Runner`; ``arguments["started"]`` and ``["stopped"]`` are files that it marks."""
+    """As in :class:`celeriac.pools.pool.Runner`; it marks the files that its arguments name."""
 
     def __init__(self, arguments: dict[str, Any]) -> None:
         self.arguments = arguments

@@ -40,7 +40,7 @@ class BrokenTexts(Exception):
 
 
 class BrokenArguments(Exception):
-    args = property(lambda self: 1 / 0)  # type: ignore[assignment]
+    args = property(lambda self: 1 / 0)
 
 
 class Holder(Exception):

@@ -33,7 +33,7 @@ class Number(enum.IntEnum):
     ONE = 1
 
 
-class Letter(str, enum.Enum):
+class Letter(str, enum.Enum):  # noqa: UP042 - StrEnum differs: its str() is its value
     A = "a"
 
 
@@ -41,9 +41,9 @@ class Moment(datetime):
     """A subclass, as pendulum and freezegun make them."""
 
 
-Pair = namedtuple("Pair", "x y")  # noqa: PYI024 - the plain kind is what users pass
+Pair = namedtuple("Pair", "x y")
 
-#: A value, the bytes that kombu 5.7.0 writes for it, and what both read from them (None: the value itself).
+#: A value, the bytes that kombu 5.7.0 writes for it.
 WRITTEN_BY_KOMBU: list[tuple[Any, bytes]] = [
     (
         [[1, 1], {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}],
@@ -187,8 +187,8 @@ def test_a_value_that_contains_itself_is_refused() -> None:
 
 def test_deep_nesting_is_an_error_and_not_a_crash() -> None:
     with pytest.raises(EncodeError, match="deep"):
-        json.encode(nested(10**4))
-    for payload in (b"[" * 10**4 + b"]" * 10**4, b'{"a":' * 10**4 + b"1" + b"}" * 10**4, b"[" * 10**5):
+        json.encode(nested(10**5))
+    for payload in (b"[" * 10**5 + b"]" * 10**5, b'{"a":' * 10**5 + b"1" + b"}" * 10**5, b"[" * 10**5):
         with pytest.raises(DecodeError, match="deep"):
             json.decode(payload)
         with pytest.raises(DecodeError, match="deep"):

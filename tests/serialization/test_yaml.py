@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -98,10 +99,8 @@ def test_values_round_trip(value: Any) -> None:
 
 @given(st.binary(max_size=50) | st.text(alphabet="[]{}:,!&*?-|>'\"%@ \n\tab1.=<~#", max_size=40).map(str.encode))
 def test_arbitrary_bytes_raise_nothing_but_decode_error(payload: bytes) -> None:
-    try:
+    with suppress(DecodeError):
         yaml.decode(payload)
-    except DecodeError as error:
-        assert "YAML" in str(error)
 
 
 @pytest.mark.usefixtures("without_pyyaml")

@@ -7,13 +7,17 @@ from hypothesis import strategies as st
 from celeriac.settings.censor import MASK, censored, is_secret
 
 
-@pytest.mark.parametrize("name", ["redis_password", "S3_SECRET_ACCESS_KEY", "api_token", "security_key", "DATABASE_URL"])
+@pytest.mark.parametrize(
+    "name", ["redis_password", "S3_SECRET_ACCESS_KEY", "api_token", "security_key", "DATABASE_URL"]
+)
 def test_names_of_secrets_are_known(name: str) -> None:
     assert is_secret(name)
     assert censored(name, "hush") == MASK
 
 
-@pytest.mark.parametrize("name", ["task_default_routing_key", "global_keyprefix", "redis_socket_keepalive", "worker_pool"])
+@pytest.mark.parametrize(
+    "name", ["task_default_routing_key", "global_keyprefix", "redis_socket_keepalive", "worker_pool"]
+)
 def test_names_that_only_sound_alike_are_shown(name: str) -> None:
     assert censored(name, "shown") == "shown"
 

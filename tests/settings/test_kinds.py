@@ -14,7 +14,7 @@ from celeriac.settings.kinds import Kind
 
 
 def refusal(kind: Kind, value: object) -> str:
-    with pytest.raises(ValueError, match=".") as caught:
+    with pytest.raises(ValueError, match=r"\S") as caught:
         kind.parse(value)
     return str(caught.value)
 

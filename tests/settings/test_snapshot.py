@@ -31,7 +31,9 @@ def test_nothing_else_differs_between_the_two() -> None:
 
 
 def test_a_setting_has_the_value_of_the_one_it_follows() -> None:
-    settings = complete({"task_default_queue": "main", "task_acks_on_failure_or_timeout": False}, followed(), "celeriac")
+    settings = complete(
+        {"task_default_queue": "main", "task_acks_on_failure_or_timeout": False}, followed(), "celeriac"
+    )
     assert (settings.task_default_exchange, settings.task_default_routing_key) == ("main", "main")
     assert (settings.task_acks_on_failure, settings.task_acks_on_timeout) == (False, False)
 

@@ -75,6 +75,8 @@ def test_the_groups_are_the_parts_of_celeriac() -> None:
 
 
 def test_the_import_of_the_settings_does_not_build_the_table() -> None:
-    program = "import celeriac.settings, sys; from celeriac.settings.table import table; print(table.cache_info().misses)"
+    program = (
+        "import celeriac.settings, sys; from celeriac.settings.table import table; print(table.cache_info().misses)"
+    )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "0\n"

@@ -44,7 +44,9 @@ def test_every_option_at_the_top_level_is_sent_to_where_it_belongs() -> None:
     for holder, key in misplaced:
         text = text_of(key)
         assert "not a setting but a key of" in text
-        assert holder in text or any(key in OPTION_TABLES[other].__annotations__ for other in OPTION_TABLES if other in text)
+        assert holder in text or any(
+            key in OPTION_TABLES[other].__annotations__ for other in OPTION_TABLES if other in text
+        )
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def finished(delivery: Delivery) -> Settlement:
 async def until(look: Callable[[], Awaitable[object]]) -> None:
     """Wait for what another task does."""
     async with asyncio.timeout(PATIENCE):
-        while not await look():
+        while not await look():  # noqa: ASYNC110 - there is no event: what changes is the store's state
             await asyncio.sleep(0.005)
 
 
@@ -172,7 +172,7 @@ async def test_a_defect_of_the_backend_is_not_taken_for_an_outage(pair: Pair) ->
     assert (await worker.counts([QUEUE]))[QUEUE].in_flight == 1
 
 
-# ------------------------------------------------------------------------------------------------- a backend that is down
+# ----------------------------------------------------------------------------------------------- a backend that is down
 
 
 async def test_a_reply_of_the_backend_that_was_lost_is_asked_for_again(pair: Pair) -> None:
@@ -353,6 +353,14 @@ async def test_a_worker_whose_lease_is_fresh_asks_nobody(pair: Pair) -> None:
     faulty(worker.broker).calls.clear()
     await worker.settle([finished(delivery)])
     assert faulty(worker.broker).calls == ["settle"]
+
+
+async def test_claims_that_were_settled_are_not_remembered(pair: Pair) -> None:
+    worker, delivery = await begin(pair)
+    renewing = asyncio.ensure_future(worker.renew([delivery.claim]))
+    await worker.settle([finished(delivery)])
+    await renewing
+    assert worker._certain == {}
 
 
 async def test_a_late_worker_that_nobody_has_replaced_may_still_settle(pair: Pair) -> None:

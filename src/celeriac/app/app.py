@@ -7,7 +7,7 @@ import inspect
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Literal, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Literal, ParamSpec, TypeVar, cast, overload
 
 from celeriac import current, serialization
 from celeriac.app.connections import Connections
@@ -218,7 +218,8 @@ class Celeriac:
     @property
     def Task(self) -> type[AnyTask]:  # noqa: N802  # Celery's name
         """The base class of this app's tasks."""
-        return type("Task", (self._task_cls,), {"app": self, "__module__": __name__})
+        made: Any = type("Task", (self._task_cls,), {"app": self, "__module__": __name__})
+        return cast(type[AnyTask], made)
 
     @property
     def tasks(self) -> TaskRegistry:

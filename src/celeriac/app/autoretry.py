@@ -42,8 +42,6 @@ def with_autoretry(task: Task[Any, Any], run: Callable[..., Any]) -> Callable[..
             options["countdown"] = backoff_delay(
                 int(max(1, backoff)), task.request.retries, int(task.retry_backoff_max), task.retry_jitter
             )
-        if hasattr(task, "override_max_retries"):
-            options.setdefault("max_retries", task.override_max_retries)
         return task.retry(exc=error, throw=False, **options)
 
     if inspect.iscoroutinefunction(run):

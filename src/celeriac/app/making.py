@@ -54,7 +54,8 @@ def make_task(app: Celeriac, function: Callable[..., Any], options: dict[str, An
         "__module__": function.__module__,
         "__wrapped__": staticmethod(function),
     }
-    task: Task[Any, Any] = type(function.__name__, parents, attributes)()
+    make: Callable[[], Task[Any, Any]] = type(function.__name__, parents, attributes)
+    task = make()
     task.run = partial(function, task) if bind else function  # type: ignore[method-assign]  # the body is the function
     task.__dict__["__name__"] = function.__name__
     if task.autoretry_for:

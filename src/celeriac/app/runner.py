@@ -49,6 +49,7 @@ class Refused:
 
     is_coroutine = False
     interrupted = False
+    interruptible = False
     cancelled = False
 
     def __init__(self, work: Work, error: Exception) -> None:
@@ -68,6 +69,7 @@ class Doomed:
 
     is_coroutine = False
     interrupted = False
+    interruptible = False
     cancelled = False
 
     def __init__(self, trace: Trace, error: Exception) -> None:

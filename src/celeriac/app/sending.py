@@ -250,7 +250,7 @@ class Sender:
             due = None
         priority = envelope.priority_of(message)
         if not route.exchange:
-            return [Outgoing(route.queue or route.routing_key, encoded, priority, due)]
+            return [Outgoing(route.routing_key, encoded, priority, due)]
         return [
             Outgoing(queue, encoded, priority, due, route.exchange, route.routing_key)
             for queue in route.destinations or ("",)  # no queue is known here: the store's own bindings tell

@@ -12,12 +12,13 @@ import logging
 import os
 from datetime import datetime
 from time import perf_counter
-from typing import Any, Final
+from typing import Any
 
 from celeriac import current, documents, signals
 from celeriac.app.callbacks import follow_ups_of_failure, follow_ups_of_success
 from celeriac.app.context import Context
 from celeriac.app.einfo import ExceptionInfo
+from celeriac.app.exchanging import Exchanging
 from celeriac.app.retrying import retry
 from celeriac.app.tracer import Tracer
 from celeriac.exceptions import Ignore, Reject, ResultTooLarge, Retry, SoftTimeLimitExceeded
@@ -33,15 +34,13 @@ __all__ = ["Trace"]
 
 logger = logging.getLogger("celeriac.app.trace")
 
-SOFT_LIMIT_TEXT: Final = "SoftTimeLimitExceeded"
-
-
 class Trace:
     """One call. ``state``, ``value`` and ``error`` tell how it ended; ``outcome`` is what the worker settles.
 
     Attributes:
-        interrupted: set before a CancelledError is injected for a soft limit.
-        cancelled: set before a CancelledError is injected because the worker wants the call to end.
+        interrupted: set by the executor: the soft limit is over.
+        cancelled: set by the executor: the worker wants the call to end.
+        interruptible: the executor may raise into the thread that runs it.
     """
 
     __slots__ = (
@@ -50,6 +49,7 @@ class Trace:
         "context",
         "error",
         "interrupted",
+        "interruptible",
         "kwargs",
         "number",
         "started",
@@ -69,6 +69,7 @@ class Trace:
         self.workflow = workflow
         self.number = number
         self.interrupted = False
+        self.interruptible = False
         self.cancelled = False
         self.started = 0.0
         self.state = ""
@@ -89,14 +90,29 @@ class Trace:
         try:
             try:
                 self._begin()
-                value = self.tracer.body(*self.args, **self.kwargs)
+                value = self._interruptibly()
+            except asyncio.CancelledError:
+                if not self.cancelled:
+                    raise
+                return Outcome(self.number, Kind.CANCELLED, perf_counter() - self.started)
             except Exception as error:  # every exception of a task's body is an outcome
                 return self._ended(self._raised(error))
             return self._ended(self._returned(value))
-        except SoftTimeLimitExceeded as error:  # it came between the body's end and here
-            return self._raised(error)
         finally:
             current.pop_request(token)
+
+    def _interruptibly(self) -> Any:
+        """The body of a plain function. The executor raises into it only while ``interruptible`` is true, so that no
+        exception strikes between the body's end and its outcome, and none is lost that comes before its start."""
+        try:
+            self.interruptible = True
+            if self.cancelled:
+                raise asyncio.CancelledError
+            if self.interrupted:
+                raise SoftTimeLimitExceeded
+            return self.tracer.body(*self.args, **self.kwargs)
+        finally:
+            self.interruptible = False
 
     async def arun(self) -> Outcome:
         """Run a coroutine function's call to its end."""
@@ -105,7 +121,7 @@ class Trace:
         try:
             try:
                 self._begin()
-                value = await self._interruptible()
+                value = await Exchanging(self, self.tracer.body(*self.args, **self.kwargs))
             except asyncio.CancelledError:
                 if not self.cancelled:
                     raise
@@ -125,21 +141,6 @@ class Trace:
             return self._ended(self._failed(error, Kind.FAILURE))
         finally:
             current.pop_request(token)
-
-    async def _interruptible(self) -> Any:
-        """The body, with the CancelledError that a soft limit injects exchanged for SoftTimeLimitExceeded.
-
-        A body that catches the cancellation itself has been told; what it returns then counts.
-        """
-        try:
-            return await self.tracer.body(*self.args, **self.kwargs)
-        except asyncio.CancelledError:
-            if not self.interrupted or self.cancelled:
-                raise
-            running = asyncio.current_task()
-            if running is not None:
-                running.uncancel()
-            raise SoftTimeLimitExceeded(SOFT_LIMIT_TEXT) from None
 
     # -- steps -------------------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from celeriac.exceptions import SoftTimeLimitExceeded
 from celeriac.pools.errors import PoolError
-from celeriac.pools.executors.interruption import InterruptibleJobs
+from celeriac.pools.executors.interruption import StartedRequests
 from celeriac.pools.pool import (
     Child,
     ChildExit,
@@ -30,8 +30,10 @@ from celeriac.pools.preload import format_failure, preload
 
 __all__ = ["SoloPool"]
 
+NEVER: Final = 0.0
+"""Switches the alarm off."""
 MIN_WAIT: Final = 0.001
-"""Seconds; 0 would switch the alarm off."""
+"""Seconds; for limits of 0, which would switch the alarm off."""
 HARD_REPEAT: Final = 1.0
 """Seconds after which a task that swallowed the end of its hard limit meets it again."""
 
@@ -220,17 +222,22 @@ def _run_with_alarm(work: Work, job: Job) -> Outcome:
         signal.setitimer(signal.ITIMER_REAL, next(waits)[0])
         return job.run()
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.setitimer(signal.ITIMER_REAL, NEVER)
         signal.signal(signal.SIGALRM, previous)
 
 
 def _waits(work: Work) -> Iterator[tuple[float, bool]]:
     """Yield how long to wait until the next alarm, in seconds, and whether the alarm before it was the hard limit."""
-    if work.soft is not None:
-        yield work.soft, False
-        yield (max(work.hard - work.soft, MIN_WAIT) if work.hard is not None else 0.0), False
+    soft, hard = work.soft, work.hard
+    if hard is None:
+        yield max(soft or 0.0, MIN_WAIT), False
+        yield NEVER, False
+        return
+    if soft is not None and soft < hard:
+        yield max(soft, MIN_WAIT), False
+        yield max(hard - soft, MIN_WAIT), False
     else:
-        yield work.hard or 0.0, False
+        yield max(hard, MIN_WAIT), False
     while True:
         yield HARD_REPEAT, True
 
@@ -246,21 +253,22 @@ def _alarm(job: Job, waits: Iterator[tuple[float, bool]]) -> None:
         raise asyncio.CancelledError if hard else SoftTimeLimitExceeded
 
 
-_thread_jobs = InterruptibleJobs()
+_requests = StartedRequests()
 
 
 def _run_with_timers(work: Work, job: Job) -> Outcome:
     """The same where the loop is not in the main thread, which alone gets signals: asynchronous exceptions."""
+    _requests.expect(work.number)
     timers = []
     if work.soft is not None:
-        timers.append(threading.Timer(work.soft, _thread_jobs.interrupt, (work.number,)))
+        timers.append(threading.Timer(work.soft, _requests.stop, (work.number, "interrupted")))
     if work.hard is not None:
-        timers.append(threading.Timer(work.hard, _thread_jobs.cancel, (work.number,)))
+        timers.append(threading.Timer(work.hard, _requests.stop, (work.number, "cancelled")))
     for timer in timers:
         timer.daemon = True
         timer.start()
     try:
-        return _thread_jobs.run(work.number, job)
+        return _requests.run(work.number, job)
     finally:
         for timer in timers:
             timer.cancel()

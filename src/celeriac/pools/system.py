@@ -6,6 +6,7 @@ alone and ends with its parent at the end of file on its socket. On Windows only
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -32,12 +33,14 @@ __all__ = [
 _PR_SET_PDEATHSIG: Final = 1
 """prctl(2)."""
 
-_SYS_PATH: Final = "CELERIAC_SYS_PATH"
-"""Carries sys.path to a fresh interpreter, which removes it from its environment at once."""
+_INHERITANCE: Final = "CELERIAC_INHERITANCE"
+"""Carries sys.path and sys.argv to a fresh interpreter, which removes it from its environment at once. Apps look at
+sys.argv, to see for example whether they are imported by a worker."""
 
 _BOOTSTRAP: Final = (
-    "import os, sys; sys.path[:] = os.environ.pop('{variable}').split('\\n'); "
-    "from {module} import main; main(*map(int, sys.argv[1:]))"
+    "import json, os, sys; numbers = map(int, sys.argv[1:]); "
+    "sys.path[:], sys.argv[:] = json.loads(os.environ.pop('{variable}')); "
+    "from {module} import main; main(*numbers)"
 )
 
 _LEFT_TO_MAIN: Final = (signal.SIGTERM, signal.SIGINT, *(getattr(signal, n) for n in ("SIGQUIT", "SIGHUP")
@@ -134,19 +137,19 @@ def thread_names() -> list[str]:
 def spawn_interpreter(module: str, arguments: Sequence[int], descriptors: Sequence[int]) -> int:
     """Start a fresh interpreter that calls ``main(*arguments)`` of *module*, and return its pid.
 
-    It has this process's sys.path, interpreter options, environment and folder, the *descriptors* under their
-    numbers, no standard input, and default signal handlers.
+    It has this process's sys.path, sys.argv, interpreter options, environment and folder, the *descriptors* under
+    their numbers, no standard input, and default signal handlers.
     """
     # Private, but it is what multiprocessing and the interpreter's own tests use for this.
     options: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # noqa: SLF001  # pyright: ignore[reportAttributeAccessIssue]
-    command = [sys.executable, *options, "-c", _BOOTSTRAP.format(variable=_SYS_PATH, module=module)]
+    command = [sys.executable, *options, "-c", _BOOTSTRAP.format(variable=_INHERITANCE, module=module)]
     for descriptor in descriptors:
         os.set_inheritable(descriptor, True)
     try:
         return os.posix_spawn(
             sys.executable,
             command + [str(argument) for argument in arguments],
-            {**os.environ, _SYS_PATH: "\n".join(sys.path)},
+            {**os.environ, _INHERITANCE: json.dumps([sys.path, sys.argv])},
             file_actions=[(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)],
             setsigmask=(),
             setsigdef=(*_LEFT_TO_MAIN, signal.SIGCHLD, signal.SIGUSR1, signal.SIGUSR2),

@@ -62,10 +62,7 @@ class Queues:
     @property
     def default(self) -> Queue:
         """The queue of tasks that no route names one for."""
-        name = self._settings.task_default_queue
-        if name in self or not self._settings.task_create_missing_queues:
-            return self[name]
-        return self._keep(self._default())
+        return self[self._settings.task_default_queue]
 
     @property
     def consumed(self) -> dict[str, Queue]:

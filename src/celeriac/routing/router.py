@@ -21,6 +21,7 @@ KEPT_ROUTES: Final = 4096  # names of tasks; a producer that makes up more of th
 
 DESTINATION_OPTIONS: Final = ("queue", "exchange", "routing_key", "priority", "delivery_mode")
 DECIDED: Final = frozenset({*DESTINATION_OPTIONS, "exchange_type"})  # the type is the declared queue's, as in Celery
+DELIVERY_MODES: Final[dict[Any, int]] = {"transient": 1, "persistent": 2}  # the names that kombu has for them
 NO_OPTIONS: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
@@ -131,7 +132,8 @@ class Router:
         if queue is not None and queue.source.type == "direct" and not (exchange and key):
             exchange, key = "", queue.name
         elif queue is not None:
-            exchange, key = exchange or queue.source.name, key or queue.routing_key
+            exchange = queue.source.name if exchange is None else exchange
+            key = key or (queue.routing_key if exchange else queue.name)
         priority = options.get("priority")
         mode = options.get("delivery_mode") or (queue.source.delivery_mode if queue is not None else None)
         return Route(
@@ -140,7 +142,7 @@ class Router:
             routing_key=key or "",
             destinations=self.queues.bound_queues(exchange or "", key or ""),
             priority=self.settings.task_default_priority if priority is None else priority,
-            delivery_mode=mode or self.settings.task_default_delivery_mode,
+            delivery_mode=DELIVERY_MODES.get(mode, mode) or self.settings.task_default_delivery_mode,
             options={option: value for option, value in options.items() if option not in DECIDED},
         )
 

@@ -29,6 +29,7 @@ _VALUE: Final = "__value__"
 #: Bytes that every payload with a typed value contains.
 _TYPE_MARK: Final = b'"__type__"'
 
+_TOO_DEEP: Final = "The value is nested too deeply for JSON."
 #: Steps into a value that an error message names; a value that contains itself would have no last one.
 _MAX_STEPS: Final = 16
 
@@ -126,12 +127,14 @@ def encode(value: Any) -> bytes:
     try:
         if _is_plain(value):
             return _encode_plain(value)
-    except (RecursionError, ValueError, OverflowError):
-        pass  # too deep, lone surrogates, enormous integers: the standard library has the last word
+    except RecursionError as error:
+        raise EncodeError(_TOO_DEEP) from error
+    except (ValueError, OverflowError):
+        pass  # lone surrogates, enormous integers: the standard library has the last word
     try:
         return _standard_encode(value).encode("ascii")
     except RecursionError as error:
-        raise EncodeError("The value is nested too deeply for JSON.") from error
+        raise EncodeError(_TOO_DEEP) from error
     except Exception as error:  # __json__() methods are users' code
         raise EncodeError(
             f"The value{_place_of_fault(value)} cannot be written as JSON: {error}. Convert it first, give its class a"
@@ -184,12 +187,14 @@ def decode(payload: bytes) -> Any:
     if _TYPE_MARK not in payload:
         try:
             return _decode_plain(payload)
-        except (msgspec.MsgspecError, RecursionError, ValueError):
+        except RecursionError as error:
+            raise DecodeError(_TOO_DEEP) from error
+        except (msgspec.MsgspecError, ValueError):
             pass  # NaN, lone surrogates, or not JSON at all: the standard library has the last word
     try:
         return json.loads(payload.decode("utf-8"), object_hook=_restore)
     except RecursionError as error:
-        raise DecodeError("The JSON is nested too deeply.") from error
+        raise DecodeError(_TOO_DEEP) from error
     except ValueError as error:
         raise DecodeError(f"The payload is not JSON in UTF-8: {error}") from error
 

@@ -16,8 +16,7 @@ from celeriac.settings.unknown import Diagnosis, diagnose
 
 __all__ = ["Stranger", "find_strangers", "kept_name", "written"]
 
-# In a module, a name that is no setting may be any variable, so it must be very like one before we speak of it.
-LIKENESS_IN_MODULES: Final = 0.85
+CELERYS_PREFIXES: Final = ("CELERY_", "CELERYD_", "CELERYBEAT_")  # whoever writes these in a module means a setting
 
 NOT_DATA: Final = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, types.MethodType, type, property)
 
@@ -81,11 +80,9 @@ def _diagnose(spelled: str, prefix: str, listed: bool) -> Diagnosis | None:
             name = rest.lower() if prefix.isupper() else rest
             return Diagnosis(f'is not a setting; did you mean "{_spell(name_of(name) or name, prefix)}"?', certain=True)
         return diagnosis if diagnosis.certain else None
-    if listed:
+    if listed or spelled.startswith(CELERYS_PREFIXES):
         return diagnose(spelled)
-    if spelled.isupper() and spelled not in FUTURE_OLD and not spelled.startswith(("CELERY", "BROKER_")):
-        return None
-    diagnosis = diagnose(spelled, likeness=LIKENESS_IN_MODULES)
+    diagnosis = diagnose(spelled, among_variables=True)
     return diagnosis if diagnosis is not None and diagnosis.certain else None
 
 

@@ -1,0 +1,1 @@
+"""Stores: what holds messages, results or both. ``store`` is the interface, ``urls`` opens one."""

@@ -147,7 +147,9 @@ class TwoStores(Forwarding):
         """Renew these and the claims that wait in the outbox."""
         certain = self._now() + self._lease
         lost = await self.broker.renew([*claims, *self.outbox.claims])
-        self._certain.update(dict.fromkeys(claims, certain))
+        for claim in claims:
+            if claim in self._certain:  # else it was settled meanwhile
+                self._certain[claim] = certain
         for claim in lost:
             self._certain.pop(claim, None)
         dropped = self.outbox.drop(lost)

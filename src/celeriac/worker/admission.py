@@ -58,6 +58,7 @@ class Admission:
         self._soft, self._hard = soft, hard
         self._settings = app.settings
         self._reporter = reporter
+        self._accept = serialization.accepted(app.settings.accept_content)
         self._unregistered: set[str] = set()
 
     def admit(self, deliveries: Iterable[Delivery]) -> tuple[list[Request], list[Settlement]]:
@@ -113,9 +114,8 @@ class Admission:
         body = decoded.body
         if "compression" in decoded.headers:
             body = compression.decompress(body, decoded.headers["compression"], self._settings.task_max_size)
-        accept = serialization.accepted(self._settings.accept_content)
         try:
-            value: Any = serialization.loads(body, decoded.content_type, decoded.content_encoding, accept)
+            value: Any = serialization.loads(body, decoded.content_type, decoded.content_encoding, self._accept)
         except CeleriacError as error:
             raise CorruptMessage(str(error)) from None
         headers, _ = message.upgrade(value, decoded.headers)

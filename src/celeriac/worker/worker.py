@@ -22,6 +22,7 @@ from celeriac import signals
 from celeriac.exceptions import BrokerRefused, BrokerUnreachable, OperationalError
 from celeriac.pools import create_pool
 from celeriac.pools.pool import PoolOptions
+from celeriac.routing import Queues
 from celeriac.stores.store import REVOCATIONS, Received
 from celeriac.telemetry import BrokerLost, BrokerRecovered, WorkerDraining, WorkerOffline, WorkerOnline
 from celeriac.worker.admission import Admission
@@ -66,9 +67,10 @@ class Worker:
         self.exit_code = 0
         self.ready = asyncio.Event()
         settings = self.settings = app.settings
+        queues = Queues(settings)
         if options.queues:
-            app.queues.select(options.queues)
-        self.queues = list(app.queues.consumed)
+            queues.select(options.queues)
+        self.queues = list(queues.consumed)
         self.pool = create_pool(options.pool, self._pool_options())
         options.check(settings)
         self.store = app.connections.make()
@@ -137,14 +139,17 @@ class Worker:
         return self.exit_code
 
     async def _until_stopped(self, background: list[asyncio.Task[None]]) -> None:
+        """Wait for the shutdown; what breaks before it is raised. (A shutdown cancels the intake itself.)"""
         stopped = asyncio.create_task(self.shutdown.finished(), name="shutdown")
-        done, _ = await asyncio.wait([stopped, *background], return_when=asyncio.FIRST_COMPLETED)
-        if stopped in done:
-            return
-        stopped.cancel()
-        for task in done:
-            if not task.cancelled() and (error := task.exception()) is not None:
-                raise error
+        pending: set[asyncio.Task[None]] = {stopped, *background}
+        try:
+            while not stopped.done():
+                done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    if not task.cancelled() and (error := task.exception()) is not None:
+                        raise error
+        finally:
+            stopped.cancel()
 
     async def _end(self, background: list[asyncio.Task[None]]) -> None:
         self.limits.stop()

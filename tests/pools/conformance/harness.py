@@ -27,6 +27,11 @@ async def until(condition: Callable[[], Any], what: str, deadline: float = DEADL
         await asyncio.sleep(0.002)
 
 
+def touch(path: str) -> None:
+    """Make the file, for which a task waits."""
+    Path(path).touch()
+
+
 class Watcher:
     """Remembers what it is told, in order."""
 
@@ -50,7 +55,7 @@ class Watcher:
     def returned(self, child: Child, numbers: list[int]) -> None:
         self.given_back += numbers
 
-    def exited(self, child: Child, exit: ChildExit, running: list[Running]) -> None:
+    def exited(self, child: Child, exit: ChildExit, running: list[Running]) -> None:  # noqa: A002 - as in PoolWatcher
         self.exits.append((child, exit, running))
 
     def broken(self, text: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from celeriac.pools.pool import Kind
-from tests.pools.conformance.harness import PREFORK, PROCESSES, SHARED, SOLO, Kinds, Opener, until
+from tests.pools.conformance.harness import PREFORK, PROCESSES, SHARED, SOLO, Kinds, Opener, touch, until
 
 processes = pytest.mark.parametrize("kind", PROCESSES, ids=repr)
 functions = pytest.mark.parametrize("function", ["sleep", "asleep", "group", "spin"])
@@ -37,7 +37,7 @@ async def test_a_soft_limit_for_what_does_not_run_does_nothing(kind: Kinds, open
     child.interrupt(1)
     child.interrupt(waiting)
     child.interrupt(waiting + 100)
-    Path(gate).touch()
+    touch(gate)
     outcomes = await bench.outcomes([running, waiting])
     assert [outcome.kind for outcome in outcomes] == [Kind.SUCCESS, Kind.SUCCESS]
 
@@ -92,7 +92,7 @@ async def test_cancelling_what_waits_keeps_it_from_running(kind: Kinds, open_poo
     bench.pool.children[0].cancel(waiting)
     (outcome,) = await bench.outcomes([waiting])
     assert outcome.kind is Kind.CANCELLED
-    Path(gate).touch()
+    touch(gate)
     await bench.outcomes([running])
     assert not ran.exists()
 
@@ -111,11 +111,11 @@ async def test_a_request_that_runs_alone_is_not_cancelled_but_killed(kind: Kinds
 
 @processes
 async def test_a_dump_writes_the_stacks_of_a_child_and_harms_nothing(
-    kind: Kinds, open_pool: Opener, capfd: pytest.CaptureFixture[str]
+    kind: Kinds, open_pool: Opener, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     bench = await open_pool(kind)
-    (number,) = bench.send(("sleep", 0.3))
-    await bench.running(1)
+    (number,) = bench.send(("sleep", 0.3, str(tmp_path / "sleeping")))
+    await until((tmp_path / "sleeping").exists, "the task sleeps")
     bench.pool.children[0].dump()
     (outcome,) = await bench.outcomes([number])
     assert outcome.kind is Kind.SUCCESS

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from celeriac.pools.pool import Kind
-from tests.pools.conformance.harness import ALL, PREFORK, PROCESSES, SHARED, SOLO, Kinds, Opener, until
+from tests.pools.conformance.harness import ALL, PREFORK, PROCESSES, SHARED, SOLO, Kinds, Opener, touch, until
 
 every = pytest.mark.parametrize("kind", ALL, ids=repr)
 alone = pytest.mark.parametrize("kind", [*PREFORK, SOLO], ids=repr)
@@ -57,7 +57,7 @@ async def test_a_child_runs_as_many_at_a_time_as_its_capacity(
     gate = str(tmp_path / "gate")
     numbers = bench.send(*[(function, gate) for _ in range(5)])
     assert [running.number for running in await bench.running(3)] == numbers[:3]
-    Path(gate).touch()
+    touch(gate)
     await bench.outcomes(numbers)
     await bench.running(0)
 
@@ -69,7 +69,7 @@ async def test_the_page_tells_what_runs_and_since_when(kind: Kinds, open_pool: O
     first, second = bench.send(("await_for", gate), ("await_for", gate))
     running = await bench.running(2 if kind.shared else 1)
     assert running[0].number == first
-    Path(gate).touch()
+    touch(gate)
     await bench.outcomes([first, second])
     assert bench.pool.children[0].running() == []
 
@@ -83,7 +83,7 @@ async def test_an_outcome_does_not_wait_for_the_long_task_behind_it(
     quick, slow = bench.send(("echo", 1), ("await_for" if kind is SOLO else "wait_for", gate))
     await bench.outcomes([quick])
     assert [running.number for running in await bench.running(1)] == [slow]
-    Path(gate).touch()
+    touch(gate)
     await bench.outcomes([slow])
 
 

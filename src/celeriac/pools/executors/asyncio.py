@@ -13,7 +13,7 @@ import msgspec
 
 from celeriac.pools.channel import Channel
 from celeriac.pools.executors import Seat
-from celeriac.pools.executors.interruption import InterruptibleJobs
+from celeriac.pools.executors.interruption import StartedRequests
 from celeriac.pools.frames import FrameKind, decode_number, decode_works
 from celeriac.pools.pool import Job, Kind, Outcome, Work
 from celeriac.pools.system import resident_bytes
@@ -42,7 +42,7 @@ class AsyncioExecutor:
         self._queue: deque[Work] = deque()
         self._running: dict[int, _Running] = {}
         self._outcomes: list[Outcome] = []
-        self._jobs = InterruptibleJobs()
+        self._in_threads = StartedRequests()
         self._threads = ThreadPoolExecutor(min(THREADS, seat.capacity), "celeriac")
         self._retired = False
         self._leaving = False
@@ -97,6 +97,8 @@ class AsyncioExecutor:
             work, slot = self._queue.popleft(), self._free.pop()
             self._page.begin(slot, work.number, monotonic())
             job = self._runner.load(work)
+            if not job.is_coroutine:
+                self._in_threads.expect(work.number)
             self._running[work.number] = _Running(job, self._loop.create_task(self._run(work.number, job, slot)))
 
     async def _run(self, number: int, job: Job, slot: int) -> None:
@@ -104,9 +106,10 @@ class AsyncioExecutor:
             if job.is_coroutine:
                 outcome = await job.arun()
             else:
-                outcome = await self._loop.run_in_executor(self._threads, self._jobs.run, number, job)
-        except asyncio.CancelledError:
-            outcome = Outcome(number, Kind.CANCELLED)
+                outcome = await self._loop.run_in_executor(self._threads, self._in_threads.run, number, job)
+        except asyncio.CancelledError as error:  # before it had a thread, or the task cancelled itself
+            self._in_threads.finish(number)
+            outcome = Outcome(number, Kind.CANCELLED, text=repr(error))
         del self._running[number]
         self._page.end(slot)
         self._free.append(slot)
@@ -123,7 +126,7 @@ class AsyncioExecutor:
             running.job.interrupted = True
             self._loop.call_soon(running.task.cancel)  # after its first step, which is inside `Job.arun`
         else:
-            self._jobs.interrupt(number)
+            self._in_threads.stop(number, "interrupted")
 
     def _cancel(self, number: int) -> None:
         running = self._running.get(number)
@@ -132,9 +135,8 @@ class AsyncioExecutor:
         elif running.job.is_coroutine:
             running.job.cancelled = True
             self._loop.call_soon(running.task.cancel)
-        elif not self._jobs.cancel(number):  # it still waits for a thread
-            running.job.cancelled = True
-            running.task.cancel()
+        elif not self._in_threads.stop(number, "cancelled"):
+            running.task.cancel()  # it still waits for a thread
 
     def _cancel_queued(self, number: int) -> None:
         for work in self._queue:

@@ -13,7 +13,7 @@ from time import monotonic
 from typing import Any, Final
 
 from celeriac.pools.executors import Seat
-from celeriac.pools.executors.interruption import InterruptibleJobs
+from celeriac.pools.executors.interruption import Flag, StartedRequests
 from celeriac.pools.frames import FrameKind, decode_number, decode_works
 from celeriac.pools.pool import Job, Kind, Outcome, Work
 from celeriac.pools.system import exit_process, resident_bytes
@@ -43,8 +43,8 @@ class ThreadsExecutor:
         self._unfinished = 0
         self._retired = False
         self._leaving = False
-        self._jobs = InterruptibleJobs()
-        self._coroutines = CoroutineThread()
+        self._requests = StartedRequests()
+        self._coroutines = CoroutineThread(self._requests)
 
     def run(self) -> None:
         """Run works until main says RETIRE and none is left."""
@@ -99,9 +99,7 @@ class ThreadsExecutor:
             if self._leaving:
                 self._give_back()
         elif kind == FrameKind.INTERRUPT:
-            number = decode_number(body)
-            if not self._jobs.interrupt(number):
-                self._coroutines.interrupt(number)
+            self._requests.stop(decode_number(body), "interrupted")
         elif kind == FrameKind.CANCEL:
             self._cancel(decode_number(body))
         elif kind == FrameKind.RECALL:
@@ -124,7 +122,7 @@ class ThreadsExecutor:
         self._send(FrameKind.RETURNED, numbers)
 
     def _cancel(self, number: int) -> None:
-        if self._jobs.cancel(number) or self._coroutines.cancel(number):
+        if self._requests.stop(number, "cancelled"):
             return
         for work in self._take_queued():
             if work.number == number:
@@ -147,10 +145,11 @@ class ThreadsExecutor:
             os._exit(1)
 
     def _run(self, slot: int, work: Work) -> None:
+        self._requests.expect(work.number)
         with self._counting:
             self._page.begin(slot, work.number, monotonic())
         job = self._runner.load(work)
-        run = self._coroutines.run if job.is_coroutine else self._jobs.run
+        run = self._coroutines.run if job.is_coroutine else self._requests.run
         outcome = run(work.number, job)
         self._page.end(slot)
         self._outcomes.append(outcome)
@@ -164,32 +163,27 @@ class ThreadsExecutor:
 class CoroutineThread:
     """An event loop in a thread of its own, started by the first coroutine; a slot's thread waits for each."""
 
-    def __init__(self) -> None:
+    def __init__(self, requests: StartedRequests) -> None:
+        self._requests = requests
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._running: dict[int, tuple[Job, asyncio.Task[None]]] = {}
+        self._tasks: dict[int, asyncio.Task[None]] = {}
 
     def run(self, number: int, job: Job) -> Outcome:
-        """Run the job on the loop and wait for its outcome."""
+        """Run the job on the loop and wait for its outcome, in the slot's thread."""
         done: SimpleQueue[Outcome | BaseException] = SimpleQueue()
         loop = self._start()
+
+        def reach(flag: Flag) -> None:
+            loop.call_soon_threadsafe(self._stop, number)
+
         loop.call_soon_threadsafe(self._begin, number, job, done)
+        self._requests.attach(number, job, reach)
         outcome = done.get()
+        self._requests.finish(number)
         if isinstance(outcome, BaseException):
             raise outcome
         return outcome
-
-    def interrupt(self, number: int) -> None:
-        """The soft limit of that job is over; nothing happens when it does not run here."""
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._stop, number, "interrupted")
-
-    def cancel(self, number: int) -> bool:
-        """Cancel that job; False when it does not run here."""
-        if self._loop is None or number not in self._running:
-            return False
-        self._loop.call_soon_threadsafe(self._stop, number, "cancelled")
-        return True
 
     def _start(self) -> asyncio.AbstractEventLoop:
         with self._lock:
@@ -199,8 +193,7 @@ class CoroutineThread:
             return self._loop
 
     def _begin(self, number: int, job: Job, done: SimpleQueue[Outcome | BaseException]) -> None:
-        task = asyncio.get_running_loop().create_task(self._run(number, job, done))
-        self._running[number] = job, task
+        self._tasks[number] = asyncio.get_running_loop().create_task(self._run(number, job, done))
 
     async def _run(self, number: int, job: Job, done: SimpleQueue[Outcome | BaseException]) -> None:
         try:
@@ -210,10 +203,9 @@ class CoroutineThread:
         except BaseException as error:  # the slot's thread raises it
             done.put(error)
         finally:
-            del self._running[number]
+            del self._tasks[number]
 
-    def _stop(self, number: int, flag: str) -> None:
-        job, task = self._running.get(number, (None, None))
-        if job is not None and task is not None:
-            setattr(job, flag, True)
+    def _stop(self, number: int) -> None:
+        task = self._tasks.get(number)
+        if task is not None:
             task.get_loop().call_soon(task.cancel)  # after its first step, which is inside `Job.arun`

@@ -150,7 +150,7 @@ class Claims:
     def numbered(self, first: int, limit: int) -> list[bytes]:
         """The claims that :meth:`arguments` reserved."""
         prefix = self._prefix
-        return [b"%b%d" % (prefix, number) for number in range(first + 1, first + limit + 1)]
+        return [b"%b%012d" % (prefix, number) for number in range(first + 1, first + limit + 1)]
 
     def read(self, reply: Any, first: int, plan: Plan, waiting_queue: str) -> Claimed:
         """Read what claiming.lua returned."""
@@ -163,7 +163,7 @@ class Claims:
             queue, end = home.queue, place + runs[run + 1]
             for payload in payloads[place:end]:
                 number += 1
-                deliveries.append(Delivery(b"%b%d" % (prefix, number), queue, payload))
+                deliveries.append(Delivery(b"%b%012d" % (prefix, number), queue, payload))
             homes += [home] * (end - place)
             place = end
         marked = {}

@@ -43,6 +43,10 @@ class Server:
         """A fresh count of attempts, for one call."""
         return Attempts(self.options.max_retries if self.options.retry else 0)
 
+    def one_attempt(self) -> Attempts:
+        """No second attempt: at the start, when the URL may be wrong."""
+        return Attempts(0)
+
 
 class Attempts:
     """Counts the attempts of one call."""
@@ -187,8 +191,14 @@ class Link:
             if connection is None or connection.state is State.BROKEN:
                 attempts = attempts or self._server.attempts()
                 connection = await self.connect(attempts)
+            future = connection.request(packed, orphan)
             try:
-                reply = await connection.request(packed, orphan)
+                reply = await future
+            except asyncio.CancelledError:
+                # The reply may have come already, and the cancellation between it and us.
+                if orphan is not None and not future.cancelled():
+                    orphan(future.exception() or future.result())
+                raise
             except Disconnected as error:
                 attempts = attempts or self._server.attempts()
                 if again is not None:
@@ -212,33 +222,50 @@ class Link:
         else:
             await asyncio.sleep(pause_before(attempts.made))
 
-    async def run(self, script: Script, keys: Sequence[bytes], arguments: Sequence[Argument]) -> Any:
-        """Run a script; it is sent again when its reply is lost, so it must bear that."""
+    async def run(
+        self,
+        script: Script,
+        keys: Sequence[bytes],
+        arguments: Sequence[Argument],
+        orphan: Orphan | None = None,
+        again: Callable[[], Awaitable[tuple[Sequence[bytes], Sequence[Argument]]]] | None = None,
+    ) -> Any:
+        """Run a script, see :meth:`send`; ``again`` makes the keys and arguments after a lost reply."""
+        packed = script.packed
+
+        async def repacked() -> bytes:
+            nonlocal keys, arguments
+            assert again is not None
+            keys, arguments = await again()
+            return packed(keys, arguments)
+
+        repeat = None if again is None else repacked
         try:
-            return await self.send(script.packed(keys, arguments))
-        except ReplyError:
-            return await self.send(script.packed_whole(keys, arguments))
+            return await self.send(packed(keys, arguments), orphan, again=repeat)
+        except ReplyError:  # NOSCRIPT, the only one that is not explained: nothing was executed
+            packed = script.packed_whole
+            return await self.send(packed(keys, arguments), orphan, again=repeat)
 
     async def send_all(self, packed: Sequence[bytes]) -> list[Any]:
-        """Send several commands in one write, all of them again when the connection breaks; raises the first error."""
-        attempts: Attempts | None = None
-        while True:
-            connection = self.connection
-            if connection is None:
-                attempts = attempts or self._server.attempts()
-                connection = await self.connect(attempts)
+        """Send several commands in one write; those that were refused for the moment, and all when the connection
+        breaks, are sent again. Raises the first error that stays."""
+        attempts = self._server.attempts()
+        replies: list[Any] = [None] * len(packed)
+        missing = list(range(len(packed)))
+        while missing:
+            connection = self.connection or await self.connect(attempts)
             try:
-                replies = await connection.request_all(packed)
+                found = await connection.request_all([packed[place] for place in missing])
             except Disconnected as error:
-                attempts = attempts or self._server.attempts()
                 if not attempts.another():
                     raise OperationalError(f"{self._address.public}: {error}") from None
                 continue
-            error_reply = next((reply for reply in replies if isinstance(reply, ReplyError)), None)
-            if error_reply is None:
-                return replies
-            attempts = attempts or self._server.attempts()
-            await self._remedy(error_reply, attempts, connection)
+            for place, reply in zip(missing, found, strict=True):
+                replies[place] = reply
+            missing = [place for place in missing if isinstance(replies[place], ReplyError)]
+            if missing:
+                await self._remedy(replies[missing[0]], attempts, connection)
+        return replies
 
     def close(self) -> None:
         """Drop the connection."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from itertools import islice
 from typing import Any, Final
 
 from hiredis import pack_command
@@ -25,11 +26,15 @@ _AT_ONCE: Final = 1000
 _HEALTH_EACH: Final = 5.0
 """Seconds of silence after which the connection is asked for a sign of life."""
 
+_NAMED: Final = 3
+"""Task ids that an error names."""
 
-def timed_out(left: int, timeout: float | None) -> ResultTimeout:
-    """The error of a wait whose time is over."""
-    what = "the result was" if left == 1 else f"{left} results were"
-    return ResultTimeout(f"{what} not ready within {timeout:g} seconds" if timeout is not None else "not ready")
+
+def timed_out(left: Collection[str], timeout: float | None) -> ResultTimeout:
+    """The error of a wait whose time is over: the ids that were not ready, and the seconds."""
+    named = ", ".join(islice(left, _NAMED)) + (", ..." if len(left) > _NAMED else "")
+    what = "the result of" if len(left) == 1 else f"{len(left)} results:"
+    return ResultTimeout(f"not ready within {timeout or 0:g} seconds: {what} {named}")
 
 
 class _Listener:
@@ -157,7 +162,7 @@ class Notices:
                     return
                 left = _HEALTH_EACH if deadline is None else min(_HEALTH_EACH, deadline - loop.time())
                 if left <= 0:
-                    raise timed_out(len(waiting), timeout)
+                    raise timed_out(waiting.values(), timeout)
                 await self._hear(listener, left)
                 if not listener.came and left == _HEALTH_EACH and self.link.connection is not None:
                     await self.link.call(b"PING")

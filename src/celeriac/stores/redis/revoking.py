@@ -1,24 +1,20 @@
 """Revocations as the server keeps and announces them. No I/O.
 
 A record is the JSON of a :class:`~celeriac.stores.store.Revocation`; what is announced, to the fanout exchange
-``celeriac.revocations``, is a list of them.
+:data:`~celeriac.stores.store.REVOCATIONS`, is a list of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final
 
 import msgspec
 
 from celeriac.stores.redis.keys import Keys
 from celeriac.stores.redis.scripts import Argument
-from celeriac.stores.store import Revocation
+from celeriac.stores.store import REVOCATIONS, Revocation
 
-__all__ = ["EXCHANGE", "keys_of_revocations", "read_revocations", "revoke_arguments"]
-
-EXCHANGE: Final = "celeriac.revocations"
-"""Hear it by ``Store.inbox``."""
+__all__ = ["keys_of_revocations", "read_revocations", "revoke_arguments"]
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Revocation).decode
@@ -31,7 +27,7 @@ def keys_of_revocations(keys: Keys) -> list[bytes]:
 
 def revoke_arguments(keys: Keys, revocations: Sequence[Revocation], lifetime: float) -> list[Argument]:
     """The arguments of revoke.lua."""
-    arguments: list[Argument] = [lifetime, keys.channel(EXCHANGE), _encode(revocations)]
+    arguments: list[Argument] = [lifetime, keys.channel(REVOCATIONS), _encode(revocations)]
     for revocation in revocations:
         arguments += (revocation.task_id, _encode(revocation))
     return arguments

@@ -19,7 +19,7 @@ from celeriac.stores.redis.keys import Keys
 from celeriac.stores.redis.scripts import Argument
 from celeriac.stores.store import ChordPart, Disposition, Outgoing, ResultRecord, Settlement
 
-__all__ = ["BATCH_BYTES", "BATCH_SIZE", "Batch", "Context", "batches", "encode", "member_of", "milliseconds"]
+__all__ = ["ARGUMENTS_BEFORE", "BATCH_BYTES", "BATCH_SIZE", "CLAIM_AT", "ENVELOPE_NEEDED", "Batch", "Context", "batches", "encode", "member_of", "milliseconds"]
 
 BATCH_SIZE: Final = 256
 """Settlements in one script at most: it holds up the server for about 3 ms."""
@@ -27,10 +27,13 @@ BATCH_BYTES: Final = 1 << 20
 """Bytes in one script at most; a larger settlement travels alone, on a connection of its own."""
 _CHORD_LIFETIME: Final = 86400.0
 """Seconds that a chord's parts are kept when the part's result says nothing: Celery's default of `result_expires`."""
-_ENVELOPE_NEEDED: Final = frozenset(
+ENVELOPE_NEEDED: Final = frozenset(
     {Disposition.HOLD, Disposition.GIVE_BACK, Disposition.REDELIVER, Disposition.DEAD_LETTER}
 )
-_FIXED_KEYS: Final = 7
+CLAIM_AT: Final = 7
+"""Place within ``Batch.arguments`` of the place of the arguments that claim."""
+ARGUMENTS_BEFORE: Final = 2
+"""Batch number and repetition stand before ``Batch.arguments``."""
 
 
 class Context(msgspec.Struct, frozen=True):
@@ -205,7 +208,7 @@ def encode(settlements: Sequence[Settlement], context: Context) -> Batch:
     for settlement in settlements:
         if settlement.disposition is Disposition.NONE:
             unfenced.append(settlement)
-        elif settlement.disposition in _ENVELOPE_NEEDED:
+        elif settlement.disposition in ENVELOPE_NEEDED:
             valued.append(settlement)
         elif _is_plain(settlement, lifetime, context):
             plain.append(settlement)
@@ -217,7 +220,7 @@ def encode(settlements: Sequence[Settlement], context: Context) -> Batch:
         if settlement.claim in context.marked and settlement.disposition is Disposition.ACKNOWLEDGE:
             encoder.operations += (b"F", owner, context.marked[settlement.claim])
         _encode_effects(encoder, owner, settlement, owner > len(plain))
-        if settlement.disposition in _ENVELOPE_NEEDED:
+        if settlement.disposition in ENVELOPE_NEEDED:
             encoder.disposition(owner, settlement)
     for settlement in unfenced:
         _encode_effects(encoder, 0, settlement, True)
@@ -254,9 +257,3 @@ def _encode_effects(encoder: _Encoder, owner: int, settlement: Settlement, with_
     if settlement.chord_part is not None:
         expires = record.expires if record is not None else None
         encoder.chord_part(owner, settlement.chord_part, expires or _CHORD_LIFETIME)
-
-
-CLAIM_AT: Final = 7
-"""Place within ``Batch.arguments`` of the place of the arguments that claim."""
-ARGUMENTS_BEFORE: Final = 2
-"""Batch number and repetition stand before ``Batch.arguments``."""

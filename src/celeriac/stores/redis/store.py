@@ -26,24 +26,26 @@ from hiredis import ReplyError, pack_command
 from celeriac.exceptions import CeleriacError, OperationalError
 from celeriac.ids import new_incarnation
 from celeriac.stores.options import StoreOptions
-from celeriac.stores.redis.checks import check_server
-from celeriac.stores.redis.claiming import CLAIM_LIMIT, Claims, Plan
-from celeriac.stores.redis.errors import unreachable
-from celeriac.stores.redis.holdings import Holdings
+from celeriac.stores.redis.checks import check_version, warn_of_eviction
+from celeriac.stores.redis.claiming import CLAIM_LIMIT, Claims, Home, Plan, remember
+from celeriac.stores.redis.entries import priority_of, read_entry
+from celeriac.stores.redis.errors import Disconnected
+from celeriac.stores.redis.holdings import Holdings, Reservation
 from celeriac.stores.redis.inspection import Inspection
-from celeriac.stores.redis.lane import Lane
+from celeriac.stores.redis.lane import ClaimPart, Lane
 from celeriac.stores.redis.link import Link, Server
 from celeriac.stores.redis.notices import Notices
 from celeriac.stores.redis.places import places_of
 from celeriac.stores.redis.publishing import publish_many, publish_one
 from celeriac.stores.redis.revoking import keys_of_revocations, read_revocations, revoke_arguments
-from celeriac.stores.redis.scripts import CLAIM, REVOCATIONS, REVOKE
-from celeriac.stores.redis.settling import Context, batches, milliseconds
+from celeriac.stores.redis.scripts import CLAIM, RECOVER, REVOCATIONS, REVOKE
+from celeriac.stores.redis.settling import ENVELOPE_NEEDED, Context, batches, encode, milliseconds
 from celeriac.stores.redis.sweeping import Sweeper
 from celeriac.stores.redis.waiting import Waiting
 from celeriac.stores.store import (
     Capabilities,
     DeadLetter,
+    Delivery,
     Disposition,
     Outgoing,
     QueueCounts,
@@ -54,3 +56,401 @@ from celeriac.stores.store import (
 )
 
 __all__ = ["RedisStore"]
+
+logger = logging.getLogger("celeriac.stores.redis")
+
+_CLOSE_TIMEOUT: Final = 2.0
+"""Seconds for giving back at the end; after that the leases do it."""
+_WINDOW: Final = 8
+"""Commands of about a megabyte that are sent before the first is confirmed."""
+_BULK: Final = 1 << 20
+"""Bytes from which on a publication travels on the bulk connection."""
+_GIVE_BACK_AT_ONCE: Final = 256
+
+
+class RedisStore:
+    """See :class:`celeriac.stores.store.Store`.
+
+    Args:
+        options: of the messages.
+        results: of the results, when they are in another database of the same server.
+    """
+
+    def __init__(self, options: StoreOptions, results: StoreOptions | None = None) -> None:
+        self.capabilities = Capabilities()
+        self._options = options
+        self._places = places = places_of(options, results)
+        self._keys = keys = places.keys
+        self._incarnation = incarnation = new_incarnation()
+        self._server = server = Server(places.address, options, places.client_name)
+        self._claims = Claims(keys, incarnation, options.lease, options.strict_priorities)
+        self._holdings = Holdings()
+        self._commands = Lane(Link(server, "commands"), keys, incarnation, b"commands")
+        self._bulk = Lane(Link(server, "bulk"), keys, incarnation, b"bulk")
+        self._control = Link(server, "control")
+        self._waiting = Waiting(server, keys, incarnation, options.lease, self._control)
+        self._notices = Notices(server, keys, places.result_database)
+        self._sweeper = Sweeper(self._control, keys, options)
+        self._inspection = Inspection(self._control, keys, self._sweeper)
+        self._receiving = asyncio.Lock()
+        self._recovering = asyncio.Lock()
+        self._revocations = 0
+        self._due: float | None = None
+        self._problems: set[str] = set()
+        self._once = 0
+        self._closing = False
+
+    # ------------------------------------------------------------------------------------------------------ life cycle
+
+    async def open(self) -> None:
+        """Connect, and look at the server.
+
+        Raises:
+            BrokerUnreachable: no connection, access refused, or the server is too old.
+        """
+        first = self._server.one_attempt()
+        connection = await self._control.connect(first)
+        check_version(connection.server, self._places.address.public)
+        await self._commands.link.connect(first)
+        warn_of_eviction(await connection.request(pack_command((b"INFO", b"memory"))), self._places.address.public)
+
+    async def close(self) -> None:
+        """Give back what was not delivered; then disconnect. Idempotent."""
+        if self._closing:
+            return
+        self._closing = True
+        self._waiting.stop()
+        try:
+            if self._control.connection is not None:
+                async with asyncio.timeout(_CLOSE_TIMEOUT):
+                    await self._give_back_everything()
+        except (CeleriacError, TimeoutError) as error:
+            logger.warning("what was received could not be given back, its lease will end: %s", error)
+        finally:
+            self._server.closed = True
+            self._waiting.close()
+            for link in (self._commands.link, self._bulk.link, self._control, self._notices.link):
+                link.close()
+
+    async def _give_back_everything(self) -> None:
+        async with self._receiving:
+            await self._waiting.release()
+            self._holdings.doubt_again()
+            await self._recover()
+            while buffered := self._holdings.take(_GIVE_BACK_AT_ONCE):
+                await self.settle([Settlement(each.claim, Disposition.GIVE_BACK) for each in reversed(buffered)])
+
+    # -------------------------------------------------------------------------------------------------------- messages
+
+    async def declare(self, queues: Sequence[str]) -> None:
+        """Check that the queues' keys are what they should be."""
+        commands = [pack_command((b"LLEN", key)) for queue in queues for key in self._keys.lists(queue)]
+        commands += [pack_command((b"ZCARD", self._keys.held(queue))) for queue in queues]
+        if commands:
+            await self._control.send_all(commands)
+
+    async def publish(self, messages: Sequence[Outgoing]) -> None:
+        """See :meth:`celeriac.stores.store.Store.publish`."""
+        if not messages:
+            return
+        packed = publish_one(self._keys, messages[0]) if len(messages) == 1 else None
+        commands = publish_many(self._keys, messages) if packed is None else [packed]
+        link = self._bulk.link if sum(map(len, commands)) > _BULK else self._commands.link
+        for first in range(0, len(commands), _WINDOW):
+            try:
+                async with asyncio.timeout(self._options.publish_timeout):
+                    if packed is not None:
+                        await link.send(packed)
+                    else:
+                        await link.send_all(commands[first : first + _WINDOW])
+            except TimeoutError:
+                raise OperationalError(
+                    f"{self._places.address.public} did not confirm a publication within "
+                    f"{self._options.publish_timeout:g} seconds (broker_publish_timeout); it may be stored or not"
+                ) from None
+
+    async def receive(self, queues: Sequence[str], limit: int, timeout: float) -> Received:
+        """See :meth:`celeriac.stores.store.Store.receive`."""
+        if limit <= 0 or not queues:
+            return Received([], [], self._revocations)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout
+        async with self._receiving:
+            self._waiting.turn_to(queues)
+            plan = self._claims.plan(queues)
+            if timeout <= 0 or not self._is_quiet(plan, loop.time()):
+                received = await self._claim(plan, limit)
+                if received.deliveries or timeout <= 0:
+                    return received
+            while not self._closing and (left := deadline - loop.time()) > 0:
+                await self._waiting.wait(plan, self._due, left)
+                if self._closing:
+                    break
+                received = await self._claim(plan, limit)
+                if received.deliveries:
+                    return received
+            return Received([], [], self._revocations)
+
+    def _is_quiet(self, plan: Plan, now: float) -> bool:
+        """Whether a claim would find nothing, so that waiting can begin at once."""
+        holdings = self._holdings
+        if holdings.buffered or holdings.doubtful or (self._due is not None and self._due <= now):
+            return False
+        return self._waiting.is_quiet(plan)
+
+    async def settle(self, settlements: Sequence[Settlement], queues: Sequence[str] = (), limit: int = 0) -> Received:
+        """See :meth:`celeriac.stores.store.Store.settle`."""
+        if self._holdings.doubtful:
+            await self._recover()
+        received = Received(self._holdings.take(limit), [], self._revocations)
+        limit -= len(received.deliveries)
+        plan = None
+        if limit > 0 and queues:
+            self._waiting.turn_to(queues)
+            plan = self._claims.plan(queues)
+        await self._find_homes(settlements)
+        small: list[list[Settlement]] = []
+        large: list[Settlement] = []
+        for is_large, batch in batches(settlements):
+            if is_large:
+                large += batch
+            else:
+                small.append(batch)
+        travelling = [asyncio.ensure_future(self._settle(self._bulk, [each], received)) for each in large]
+        try:
+            for number, batch in enumerate(small, 1):
+                await self._settle(self._commands, batch, received, plan if number == len(small) else None, limit)
+            if plan is not None and not small:
+                received.deliveries += (await self._claim(plan, limit)).deliveries
+        finally:
+            if travelling:
+                await asyncio.gather(*travelling)
+        received.revocations = self._revocations
+        return received
+
+    async def renew(self, claims: Sequence[bytes]) -> list[bytes]:
+        """See :meth:`celeriac.stores.store.Store.renew`."""
+        own = {delivery.claim for delivery in self._holdings.buffered}
+        lost = await self._sweeper.renew([*claims, *own], self._waiting.registrations())
+        self._waiting.renewed()
+        self._waiting.idle_workers = self._sweeper.idle_workers
+        await self._waiting.give_back_stranded()
+        self._holdings.doubt_again()
+        self._holdings.forget(lost)
+        if own and lost:
+            self._holdings.drop_buffered(set(lost))
+        return [claim for claim in lost if claim not in own]
+
+    # ---------------------------------------------------------------------------------------------- claim and settle
+
+    def _reserve(self, plan: Plan, limit: int) -> tuple[Reservation, ClaimPart]:
+        queue = self._waiting.queue
+        limit = min(limit, CLAIM_LIMIT)
+        first, arguments = self._claims.arguments(plan, limit, queue)
+        return Reservation(first, limit, plan, queue), (plan.keys, arguments)
+
+    async def _claim(self, plan: Plan, limit: int) -> Received:
+        """Claim, without waiting; first of all what an earlier claim left."""
+        holdings = self._holdings
+        if holdings.doubtful:
+            await self._recover()
+        if holdings.buffered:
+            return Received(holdings.take(limit), [], self._revocations)
+        fixed = self._claims.fixed_keys(self._waiting.waiter)
+        reservation, (keys, arguments) = self._reserve(plan, limit)
+
+        async def again() -> tuple[Sequence[bytes], Sequence[Any]]:
+            nonlocal reservation
+            holdings.doubt(reservation)
+            reservation, (keys, arguments) = self._reserve(plan, limit)
+            return (*fixed, *keys), arguments
+
+        reply = await self._commands.link.run(
+            CLAIM, (*fixed, *keys), arguments, orphan=lambda reply: self._orphaned(reply, reservation), again=again
+        )
+        return Received(self._claimed(reply, reservation), [], self._revocations)
+
+    def _claimed(self, reply: Any, reservation: Reservation) -> list[Delivery]:
+        claimed = self._claims.read(reply, reservation.first, reservation.plan, reservation.queue)
+        self._holdings.add(claimed)
+        self._revocations = claimed.revocations
+        self._due = None if claimed.next_due is None else asyncio.get_running_loop().time() + claimed.next_due
+        if claimed.problem and claimed.problem not in self._problems:
+            self._problems.add(claimed.problem)
+            logger.error("a queue at %s cannot be read: %s", self._places.address.public, claimed.problem)
+        return claimed.deliveries
+
+    def _orphaned(self, reply: Any, reservation: Reservation) -> None:
+        """The caller of a claim was cancelled: keep what it brought for the next one."""
+        if isinstance(reply, Disconnected):
+            self._holdings.doubt(reservation)
+        elif not isinstance(reply, ReplyError):
+            self._holdings.buffered.extend(self._claimed(reply, reservation))
+
+    async def _settle(
+        self, lane: Lane, batch: Sequence[Settlement], received: Received, plan: Plan | None = None, limit: int = 0
+    ) -> None:
+        """Settle one batch; what is refused and what is claimed goes into ``received``."""
+        fixed = (*self._claims.fixed_keys(self._waiting.waiter), lane.record)
+        encoded = encode(batch, self._context(fixed))
+        reservation: Reservation | None = None
+        part: ClaimPart | None = None
+        if plan is not None:
+            reservation, part = self._reserve(plan, limit)
+
+        async def claim_again() -> ClaimPart:
+            nonlocal reservation
+            assert plan is not None
+            assert reservation is not None
+            self._holdings.doubt(reservation)
+            reservation, part = self._reserve(plan, limit)
+            return part
+
+        def orphan(reply: Any) -> None:
+            if reservation is not None and isinstance(reply, Disconnected):
+                self._holdings.doubt(reservation)
+            elif reservation is not None and not isinstance(reply, ReplyError):
+                self._holdings.buffered.extend(self._claimed(reply[1], reservation))
+
+        try:
+            refused, claimed = await lane.settle(encoded, part, orphan, None if plan is None else claim_again)
+        except OperationalError:
+            if len(batch) == 1:
+                raise
+            await self._settle_apart(lane, batch, received)
+            return
+        self._holdings.forget(encoded.claims)
+        received.refused += [encoded.claims[place - 1] for place in refused]
+        if reservation is not None:
+            received.deliveries += self._claimed(claimed, reservation)
+
+    async def _settle_apart(self, lane: Lane, batch: Sequence[Settlement], received: Received) -> None:
+        """One settlement spoils the batch (a key of another type, say): settle the others, then raise its error."""
+        failure: OperationalError | None = None
+        for settlement in batch:
+            try:
+                await self._settle(lane, [settlement], received)
+            except OperationalError as error:
+                if self._server.closed or lane.link.connection is None:
+                    raise
+                failure = error
+        if failure is not None:
+            raise failure
+
+    def _context(self, fixed: tuple[bytes, ...]) -> Context:
+        holdings, places = self._holdings, self._places
+        return Context(
+            self._keys,
+            fixed,
+            places.address.database,
+            places.result_database,
+            holdings.homes,
+            holdings.marked,
+            holdings.redelivered,
+            places.chord_ordered,
+        )
+
+    async def _find_homes(self, settlements: Iterable[Settlement]) -> None:
+        """Read where claims came from that this store did not make or knows to be lost."""
+        homes = self._holdings.homes
+        unknown = [
+            settlement.claim
+            for settlement in settlements
+            if settlement.disposition in ENVELOPE_NEEDED and settlement.claim not in homes
+        ]
+        if unknown:
+            entries = await self._control.call(b"HMGET", self._keys.unacked, *unknown)
+            for claim, entry in zip(unknown, entries, strict=True):
+                found = read_entry(entry) if entry is not None else None
+                homes[claim] = self._home(found.routing_key, found.payload) if found else Home("", 0)
+
+    def _home(self, queue: str, payload: bytes) -> Home:
+        return Home(queue, self._keys.step_of(priority_of(payload)))
+
+    async def _recover(self) -> None:
+        """Read the claims again whose reply was lost; what they made is delivered next."""
+        async with self._recovering:
+            for reservation in list(self._holdings.doubtful):
+                claims = self._claims.numbered(reservation.first, reservation.limit)
+                keys = [self._keys.unacked, self._keys.leases, self._keys.deliveries]
+                found = await self._control.run(RECOVER, keys, claims)
+                self._holdings.looked(reservation)
+                for at in range(0, len(found), 4):
+                    place, entry, tag, record = found[at : at + 4]
+                    read, claim = read_entry(entry), claims[place - 1]
+                    if read is not None and claim not in self._holdings.homes:
+                        delivery = Delivery(claim, read.routing_key, read.payload)
+                        if record:
+                            remember(delivery, record)
+                        home = self._home(read.routing_key, read.payload)
+                        self._holdings.found(delivery, home, tag, bool(record))
+
+    # --------------------------------------------------------------------------------------------------- for people
+
+    async def counts(self, queues: Sequence[str]) -> dict[str, QueueCounts]:
+        return await self._inspection.counts(queues)
+
+    async def queues(self) -> list[str]:
+        return await self._inspection.queues()
+
+    async def peek(self, queue: str, limit: int) -> list[bytes]:
+        return await self._inspection.peek(queue, limit)
+
+    async def purge(self, queue: str) -> int:
+        return await self._inspection.purge(queue)
+
+    async def dead_letters(self, limit: int = 1000, queue: str | None = None) -> list[DeadLetter]:
+        return await self._inspection.dead_letters(limit, queue)
+
+    async def dead_letter(self, id: str) -> DeadLetter | None:  # noqa: A002 - the interface's name
+        return await self._inspection.dead_letter(id)
+
+    async def replay(self, ids: Sequence[str]) -> int:
+        return await self._inspection.replay(ids)
+
+    async def drop(self, ids: Sequence[str]) -> int:
+        return await self._inspection.drop(ids)
+
+    # -------------------------------------------------------------------------------------------------------- results
+
+    async def store_results(self, records: Sequence[ResultRecord]) -> None:
+        """See :meth:`celeriac.stores.store.Store.store_results`."""
+        await self.settle([Settlement(b"", Disposition.NONE, result=record) for record in records])
+
+    async def results(self, task_ids: Sequence[str]) -> list[bytes | None]:
+        return await self._notices.read([self._keys.result(task_id) for task_id in task_ids])
+
+    def wait(
+        self, task_ids: Iterable[str], ready: Callable[[bytes], bool], timeout: float | None
+    ) -> AsyncIterator[tuple[str, bytes]]:
+        return self._notices.wait(task_ids, ready, timeout)
+
+    async def forget(self, task_ids: Sequence[str]) -> None:
+        if task_ids:
+            await self._notices.link.call(b"UNLINK", *[self._keys.result(task_id) for task_id in task_ids])
+
+    # ---------------------------------------------------------------------------------------------- between programs
+
+    async def revoke(self, revocations: Sequence[Revocation], lifetime: float) -> None:
+        """See :meth:`celeriac.stores.store.Store.revoke`; announced to the fanout exchange ``celeriac.revocations``."""
+        if revocations:
+            arguments = revoke_arguments(self._keys, revocations, lifetime)
+            await self._control.run(REVOKE, keys_of_revocations(self._keys), arguments)
+
+    async def revocations(self, after: int = 0) -> tuple[int, list[Revocation]]:
+        count, records = await self._control.run(REVOCATIONS, keys_of_revocations(self._keys), [after])
+        return count, read_revocations(records)
+
+    async def claim_once(self, name: str, slot: str, lifetime: float) -> bool:
+        """See :meth:`celeriac.stores.store.Store.claim_once`. The value tells our own claim whose reply was lost."""
+        self._once += 1
+        key, token = self._keys.once(name, slot), b"%b:%d" % (self._incarnation, self._once)
+        if await self._control.call(b"SET", key, token, b"NX", b"PX", milliseconds(lifetime)) is not None:
+            return True
+        return bool(await self._control.call(b"GET", key) == token)
+
+    async def broadcast(self, exchange: str, payload: bytes, routing_key: str = "") -> None:
+        await self._control.call(b"PUBLISH", self._keys.channel(exchange, routing_key), payload)
+
+    def inbox(self, exchange: str) -> AsyncIterator[bytes]:
+        return self._notices.inbox(exchange)

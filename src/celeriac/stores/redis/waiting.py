@@ -73,17 +73,14 @@ class Waiting:
         self._not_before = 0.0
         self._stranded: set[str] = set()
         self._is_waiting = False
+        self._stopped = False
         self._armed: frozenset[str] | None = None
         self._looked = 0.0
         self._due: float | None = None
         self._registered: dict[str, float] = {}
         self.queue = ""
+        self.waiter = b""
         self.idle_workers = 1
-
-    @property
-    def waiter(self) -> bytes:
-        """The registration of the queue that is waited on."""
-        return self._keys.waiter(self._incarnation, self.queue)
 
     def registrations(self) -> list[bytes]:
         """All registrations of this store, for renewal."""
@@ -99,7 +96,7 @@ class Waiting:
 
         The main list is not known to be empty, but BLMOVE looks at it itself.
         """
-        return self._armed == plan.names and self._due is None
+        return self._armed == plan.names
 
     def turn_to(self, queues: Sequence[str]) -> None:
         """Let the first of these be the queue that BLMOVE waits on, unless the one now is among them."""
@@ -108,22 +105,23 @@ class Waiting:
             if self._blocked is not None:
                 self._unblock()
             self.queue = queues[0]
+            self.waiter = self._keys.waiter(self._incarnation, self.queue)
             self._armed = None
 
-    async def wait(self, plan: Plan, next_due: float | None, timeout: float) -> None:
+    async def wait(self, plan: Plan, due: float | None, timeout: float) -> None:
         """Return when there may be something to claim, or after ``timeout`` seconds.
 
         Args:
             plan: the queues; a claim has just found nothing there.
-            next_due: seconds until the first held message is due.
+            due: when the first held message is due, by the loop's clock.
             timeout: seconds.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout
-        self._due = None if next_due is None else loop.time() + next_due
+        self._due = due
         self._is_waiting = True
         try:
-            while not self._came:
+            while not self._came and not self._stopped:
                 await self._block(loop, deadline)
                 if self._armed != plan.names or loop.time() >= self._looked + _LOOK_AGAIN:
                     if await self._arm(plan):
@@ -255,9 +253,13 @@ class Waiting:
             self._armed = None
         return found
 
+    def stop(self) -> None:
+        """Let the caller who waits go, and nobody wait again."""
+        self._stopped = True
+        self._poke()
+
     async def release(self) -> None:
         """Give back what lies in our lists and leave the registry."""
-        self._poke()
         if self._blocked is not None:
             self._unblock()
             async with asyncio.timeout(_AFTER_ERROR):

@@ -73,6 +73,7 @@ def claim(transaction: Transaction, holder: Holder, queues: Sequence[str], limit
     if holder.must_sweep(transaction.now):
         end_expired(transaction, holder)
     holder.batch += 1
+    transaction.has_taken = True
     turn = holder.turn % len(queues)
     waiting = [*queues[turn:], *queues[:turn]]
     taken: dict[str, list[Delivery]] = {queue: [] for queue in waiting}

@@ -1,4 +1,4 @@
-"""The one database thread of an asynchronous store.
+"""The one database thread of an asynchronous store, and a second one that keeps its log short.
 
 Everything that waits when a transaction ends goes into the next one: batches form by themselves, and no timer makes a
 lone operation late.
@@ -7,17 +7,20 @@ lone operation late.
 from __future__ import annotations
 
 import asyncio
+import logging
 import queue
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
-from celeriac.exceptions import OperationalError
+from celeriac.exceptions import CeleriacError, OperationalError
 from celeriac.stores.sqlite.errors import Locked
 from celeriac.stores.sqlite.file import StoreFile
 from celeriac.stores.sqlite.transaction import Operation
 
 __all__ = ["Database"]
+
+logger = logging.getLogger("celeriac.stores.sqlite")
 
 T = TypeVar("T")
 
@@ -70,6 +73,8 @@ class Database:
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._keeper: threading.Thread | None = None
+        self._checkpoints: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self._unfinished = 0
         self._idle = asyncio.Event()
 
@@ -77,7 +82,9 @@ class Database:
         """Start the thread."""
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._work, name="celeriac-sqlite", daemon=True)
+        self._keeper = threading.Thread(target=self._keep, name="celeriac-sqlite-checkpoint", daemon=True)
         self._thread.start()
+        self._keeper.start()
 
     async def stop(self) -> None:
         """Finish what was submitted, disconnect, and end the thread. Idempotent."""
@@ -89,7 +96,12 @@ class Database:
             await self._idle.wait()
         self._thread = None
         self._jobs.put(None)
-        await asyncio.to_thread(thread.join)
+        await asyncio.to_thread(self._join, thread)
+
+    def _join(self, thread: threading.Thread) -> None:
+        thread.join()
+        if self._keeper is not None:
+            self._keeper.join()
 
     def submit(
         self,
@@ -138,7 +150,20 @@ class Database:
             self._run([job for job in wanted if not job.only_reads], self._write)
             if batch:
                 self._loop.call_soon_threadsafe(self._deliver, batch)
+                if self._file.take_checkpoint_due():
+                    self._checkpoints.put(True)
+        self._checkpoints.put(False)
         self._file.close()
+
+    def _keep(self) -> None:
+        """Copy the log back whenever enough was written, on a connection of its own: settling goes on meanwhile."""
+        file = self._file.clone()
+        while self._checkpoints.get():
+            try:
+                file.checkpoint(self._patience)
+            except CeleriacError as error:
+                logger.warning("could not shorten the log of %s, trying again later: %s", file.path, error)
+        file.close()
 
     def _next_batch(self) -> tuple[list[_Job], bool]:
         job = self._jobs.get()

@@ -17,25 +17,23 @@ _SQL: Final = statements.load("messages")
 
 def publish(transaction: Transaction, messages: Sequence[Outgoing]) -> None:
     """Store the messages in their order."""
-    rows: list[tuple[int, str, int, bytes]] = []
     ready: list[tuple[str, int, int, int]] = []
     held: list[tuple[str, float, int]] = []
-    next_id = (transaction.execute(_SQL["last_id"]).fetchone()[0] or 0) + 1
+    insert, execute = _SQL["insert"], transaction.execute
     for message in messages:
         if message.exchange:
             control.broadcast(transaction, message.exchange, message.payload)
             continue
         queue = message.queue
         priority = min(max(message.priority, 0), PRIORITY_MAX)
-        rows.append((next_id, queue, priority, message.payload))
+        message_id = execute(insert, (queue, priority, message.payload)).lastrowid
+        assert message_id is not None
         if message.due is None or message.due <= transaction.now:
-            ready.append((queue, priority, next_id, next_id))
+            ready.append((queue, priority, message_id, message_id))
             transaction.announce_ready(queue)
         else:
-            held.append((queue, message.due, next_id))
+            held.append((queue, message.due, message_id))
             transaction.announce_held(queue, message.due)
-        next_id += 1
-    transaction.executemany(_SQL["insert"], rows)
     if ready:
         transaction.executemany(_SQL["make_ready"], ready)
     if held:

@@ -21,17 +21,19 @@ class Transaction:
     Attributes:
         execute, executemany: of the connection.
         now: the store's time when the transaction got the lock, seconds since the epoch.
+        has_taken: what became ready, by what was announced, may be claimed by now.
         made_ready: how many messages of each queue became ready.
         held_until: the earliest due time of the messages of each queue that were held.
         rings: the sockets to wake after the commit.
     """
 
-    __slots__ = ("execute", "executemany", "held_until", "made_ready", "now", "rings")
+    __slots__ = ("execute", "executemany", "has_taken", "held_until", "made_ready", "now", "rings")
 
     def __init__(self, connection: sqlite3.Connection, now: float) -> None:
         self.execute = connection.execute
         self.executemany = connection.executemany
         self.now = now
+        self.has_taken = False
         self.made_ready: dict[str, int] = {}
         self.held_until: dict[str, float] = {}
         self.rings: set[str] = set()

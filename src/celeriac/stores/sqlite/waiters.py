@@ -30,10 +30,10 @@ def choose(transaction: Transaction) -> None:
     """At the end of a transaction: find those who are to be rung after the commit."""
     execute, now = transaction.execute, transaction.now
     for queue, count in transaction.made_ready.items():
-        sockets = [socket for (socket,) in execute(_SQL["choose"], (queue, now - PENDING, count))]
-        if sockets and execute(_SQL["has_ready"], (queue,)).fetchone() is not None:
-            transaction.executemany(_SQL["mark_woken"], [(now, queue, socket) for socket in sockets])
-            transaction.rings.update(sockets)
+        if transaction.has_taken and execute(_SQL["has_ready"], (queue,)).fetchone() is None:
+            continue
+        arguments = (queue, now, now - PENDING, count)
+        transaction.rings.update(socket for (socket,) in execute(_SQL["wake"], arguments).fetchall())
     for queue, due in transaction.held_until.items():
         transaction.rings.update(socket for (socket,) in execute(_SQL["sleeping_past"], (queue, due)))
 
@@ -45,6 +45,7 @@ def registered(transaction: Transaction) -> list[str]:
 
 def forget(transaction: Transaction, sockets: Iterable[str]) -> None:
     """Drop the registrations of the dead, and wake others for what they were woken for."""
+    transaction.has_taken = True
     for socket in sockets:
         for (queue,) in transaction.execute(_SQL["forget_waiter"], (socket,)).fetchall():
             transaction.announce_ready(queue)
@@ -55,5 +56,6 @@ def forget(transaction: Transaction, sockets: Iterable[str]) -> None:
 def pass_on(transaction: Transaction, queues: Sequence[str], socket: str) -> None:
     """Stop waiting without having claimed: somebody else is woken for what this one may have been woken for."""
     unregister(transaction, queues, socket)
+    transaction.has_taken = True
     for queue in queues:
         transaction.announce_ready(queue)

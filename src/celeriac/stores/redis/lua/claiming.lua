@@ -11,8 +11,8 @@
 --   marks      (place, tag, record) repeated: what `deliveries` knows, for the envelopes that it knows
 --   problem    the error of a list that could not be read, or ''
 --
--- Invariants: every message that leaves a list is in unacked, unacked_index and leases when the script ends; scores are
--- the lease's end; nothing that is in `unacked` is ever decoded and encoded again (cjson damages large integers).
+-- Claims are the prefix and twelve digits. Invariants: every message that leaves a list is in unacked, unacked_index and
+-- leases when the script ends; scores are the lease's end; nothing that is in `unacked` is ever decoded and encoded again (cjson damages large integers).
 local MOVED_AT_ONCE = 100 -- of held messages, for each queue: a million that are due together must not stop the server
 local OLD_ONES = 8        -- every eighth message comes from the lists of low priority, each in turn
 
@@ -72,8 +72,7 @@ local function claim(k, a, marked)
     if due then next_due = math.min(tonumber(due), next_due or tonumber(due)) end
   end
 
-  local count, runs, envelopes, fields, scores = 0, {}, {}, {}, {}
-  local deadline = stamp(now + lease)
+  local count, runs, envelopes, fields = 0, {}, {}, {}
   local function take(list, most, home, tail)
     if most <= 0 then return 0 end
     local got = redis.pcall('RPOP', list, most)
@@ -84,10 +83,8 @@ local function claim(k, a, marked)
     end
     for i = 1, #got do
       count = count + 1
-      local id = owner .. (number + count)
       envelopes[count] = got[i]
-      fields[2 * count - 1], fields[2 * count] = id, '[' .. got[i] .. tail
-      scores[2 * count - 1], scores[2 * count] = deadline, id
+      fields[2 * count - 1], fields[2 * count] = owner .. format('%012d', number + count), '[' .. got[i] .. tail
     end
     runs[#runs + 1] = home
     runs[#runs + 1] = #got
@@ -129,8 +126,16 @@ local function claim(k, a, marked)
   local marks = {}
   if count > 0 then
     call('HSET', KEYS[1], unpack(fields))
-    call('ZADD', KEYS[2], unpack(scores))
-    call('ZADD', KEYS[3], unpack(scores))
+    -- From the last to the first: of equal scores the smaller member goes in front, where a small set looks first.
+    local leases, index = {}, {}
+    local ends, ends_index = lease_score(now + lease), index_score(now + lease)
+    for i = 1, 2 * count, 2 do
+      local id = fields[2 * count - i]
+      leases[i], leases[i + 1] = ends, id
+      index[i], index[i + 1] = ends_index, id
+    end
+    call('ZADD', KEYS[2], unpack(index))
+    call('ZADD', KEYS[3], unpack(leases))
     if marked then
       local tags = {}
       for i = 1, count do tags[i] = tag_of(envelopes[i]) end

@@ -15,6 +15,16 @@ local function stamp(time)
   return format('%.6f', time)
 end
 
+-- Leases and their copies in unacked_index have whole numbers as scores (milliseconds, seconds): small sorted sets keep
+-- them as such and compare them without parsing text, which halves the cost of a claim.
+local function lease_score(time)
+  return format('%d', math.ceil(time * 1000))
+end
+
+local function index_score(time)
+  return format('%d', math.ceil(time))
+end
+
 -- The envelope within an entry of `unacked` that is ours: [<envelope>,"",<queue as JSON>]. The last such comma is the
 -- right one: a quotation mark within a JSON text has a backslash before it.
 local function envelope_of(entry)

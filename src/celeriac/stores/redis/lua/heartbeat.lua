@@ -14,13 +14,14 @@ local lease, visibility, most, members = tonumber(ARGV[1]), tonumber(ARGV[2]), t
 local first = 4 + members
 local now = clock()
 call('ZCARD', KEYS[1])
-local lost, kept = {}, {}
-local deadline = stamp(now + lease)
+local lost, kept, index = {}, {}, {}
+local ends, ends_index = lease_score(now + lease), index_score(now + lease)
 if #ARGV > first then
   for place, score in ipairs(call('ZMSCORE', KEYS[2], unpack(ARGV, first + 1))) do
     if score then
-      kept[#kept + 1] = deadline
-      kept[#kept + 1] = ARGV[first + place]
+      local size = #kept
+      kept[size + 1], kept[size + 2] = ends, ARGV[first + place]
+      index[size + 1], index[size + 2] = ends_index, ARGV[first + place]
     else
       lost[#lost + 1] = place
     end
@@ -28,12 +29,12 @@ if #ARGV > first then
 end
 if #kept > 0 then
   call('ZADD', KEYS[2], 'XX', unpack(kept))
-  call('ZADD', KEYS[1], 'XX', unpack(kept))
+  call('ZADD', KEYS[1], 'XX', unpack(index))
 end
-for place = 1, members do call('ZADD', KEYS[3], deadline, ARGV[4 + place]) end
+for place = 1, members do call('ZADD', KEYS[3], stamp(now + lease), ARGV[4 + place]) end
 if most == 0 then return {lost, {}, {}, {}, call('ZCARD', KEYS[3])} end
 
-local ended = call('ZRANGEBYSCORE', KEYS[2], '-inf', stamp(now), 'LIMIT', 0, most)
+local ended = call('ZRANGEBYSCORE', KEYS[2], '-inf', format('%d', now * 1000), 'LIMIT', 0, most)
 local old = call('ZRANGEBYSCORE', KEYS[1], '-inf', stamp(now - visibility), 'LIMIT', 0, most)
 local foreign = {}
 if #old > 0 then

@@ -14,7 +14,7 @@ for at = 2, #ARGV, 4 do
   local leased = call('ZSCORE', KEYS[3], id)
   local due
   if ARGV[at + 1] == 'L' then
-    due = leased and tonumber(leased) <= now
+    due = leased and tonumber(leased) <= now * 1000
   else
     local score = call('ZSCORE', KEYS[2], id)
     due = not leased and score and tonumber(score) <= now - visibility

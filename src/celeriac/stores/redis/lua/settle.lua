@@ -63,7 +63,7 @@ if claims > 0 then
   local scores = call('ZMSCORE', KEYS[3], unpack(ARGV, at + 1, at + claims))
   for place = 1, claims do
     local score = scores[place]
-    if not score or (tonumber(score) <= now and call('HEXISTS', KEYS[1], ARGV[at + place]) == 0) then
+    if not score or (tonumber(score) <= now * 1000 and call('HEXISTS', KEYS[1], ARGV[at + place]) == 0) then
       refused[#refused + 1] = place
       stale[place] = true
     end

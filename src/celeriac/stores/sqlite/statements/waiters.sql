@@ -8,14 +8,12 @@ INSERT OR REPLACE INTO waiter (queue, socket, alarm) VALUES (?, ?, ?)
 -- Arguments: queue, socket.
 DELETE FROM waiter WHERE queue = ? AND socket = ?
 
--- name: choose
--- Waiters of a queue who have no wake-up pending, the one that slept longest first.
--- Arguments: queue, woken before, limit. Returns (socket).
-SELECT socket FROM waiter WHERE queue = ? AND woken < ? ORDER BY woken LIMIT ?
-
--- name: mark_woken
--- Arguments: now, queue, socket.
-UPDATE waiter SET woken = ? WHERE queue = ? AND socket = ?
+-- name: wake
+-- Mark waiters of a queue who have no wake-up pending, those first who slept longest.
+-- Arguments: ?1 queue, ?2 now, ?3 woken before, ?4 limit. Returns (socket).
+UPDATE waiter SET woken = ?2
+WHERE queue = ?1 AND socket IN (SELECT socket FROM waiter WHERE queue = ?1 AND woken < ?3 ORDER BY woken LIMIT ?4)
+RETURNING socket
 
 -- name: sleeping_past
 -- Waiters of a queue who would look too late. Arguments: queue, due. Returns (socket).

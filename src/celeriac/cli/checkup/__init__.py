@@ -1,0 +1,1 @@
+"""What ``celeriac doctor`` looks at: settings that fight each other, tasks and routes, stores and their servers."""

@@ -1,0 +1,61 @@
+"""Settings of Celery that are accepted, so that programs run unchanged, and that have no effect in this engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from celeriac.cli.checkup.finding import Finding
+from celeriac.cli.checkup.subject import Subject
+
+__all__ = ["HARMLESS", "NOT_FOLLOWED", "check_effect"]
+
+_ONE_CONNECTION: Final = "a process has one connection for all of its result traffic, which mends itself"
+_RETRIES: Final = "what failed for a passing reason is always repeated until the store's deadline"
+
+HARMLESS: Final[Mapping[str, str]] = {
+    "worker_prefetch_multiplier": "the read-ahead follows the free slots and the measured run times",
+    "broker_pool_limit": "a process has one connection for all that it publishes; there is no pool to limit",
+    "result_backend_always_retry": _RETRIES,
+    "result_backend_max_retries": _RETRIES,
+    "result_backend_base_sleep_between_retries_ms": _RETRIES,
+    "result_backend_max_sleep_between_retries_ms": _RETRIES,
+    "redis_max_connections": _ONE_CONNECTION,
+    "redis_socket_timeout": _ONE_CONNECTION,
+    "redis_socket_connect_timeout": "broker_connection_timeout holds for both stores",
+    "redis_retry_on_timeout": _RETRIES,
+    "redis_socket_keepalive": "keepalive is always on",
+    "redis_backend_health_check_interval": _ONE_CONNECTION,
+    "redis_client_name": "connections name themselves after what they do",
+    "worker_lost_wait": "the death of a process is known at once, and after everything that it said",
+    "worker_proc_alive_timeout": "the start of a process is watched, not timed",
+    "worker_enable_soft_shutdown_on_idle": "an idle worker has nothing to wait for",
+    "enable_utc": "times in messages are always UTC",
+    "timezone": "it is for schedules, which come with a later release",
+}
+"""Why each changes nothing, and need not."""
+
+NOT_FOLLOWED: Final[Mapping[str, str]] = {
+    "broker_read_url": "messages are read from broker_url",
+    "broker_write_url": "messages are published to broker_url",
+    "redis_host": "the place of results is result_backend: write it there, redis://user:password@host:port/db",
+    "redis_port": "the place of results is result_backend: write it there, redis://user:password@host:port/db",
+    "redis_db": "the place of results is result_backend: write it there, redis://user:password@host:port/db",
+    "redis_username": "the place of results is result_backend: write it there, redis://user:password@host:port/db",
+    "redis_password": "the place of results is result_backend: write it there, redis://user:password@host:port/db",
+    "task_protocol": "messages are always written in protocol 2 (and 1 is read)",
+    "task_remote_tracebacks": "tracebacks are in result.traceback, as text",
+    "task_send_sent_event": "events come with a later release",
+    "worker_direct": "a worker's own queue comes with a later release; name one with -Q",
+}
+"""What holds instead, of settings that somebody may rely on."""
+
+
+def check_effect(subject: Subject) -> Iterator[Finding]:
+    """A note for each setting that was set and changes nothing; a warning where that may be missed."""
+    for name, reason in HARMLESS.items():
+        if subject.is_set(name):
+            yield Finding("note", name, f"has no effect: {reason}", f"remove it ({subject.origins[name]})")
+    for name, instead in NOT_FOLLOWED.items():
+        if subject.is_set(name):
+            yield Finding("warning", name, f"has no effect: {instead}", f"remove it ({subject.origins[name]})")
