@@ -55,7 +55,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
         return None
     names = inspect.signature(function).parameters
     arguments = {name: value for name, value in pyfuncitem.funcargs.items() if name in names}
-    cleanup = pyfuncitem.funcargs.get("async_cleanup") or AsyncExitStack()
+    cleanup: Any = pyfuncitem.funcargs.get("async_cleanup") or AsyncExitStack()
     asyncio.run(_run(function, arguments, cleanup))
     return True
 

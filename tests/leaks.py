@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 GRACE: Final = 3.0
 """Seconds for what ends by itself: an exiting child or thread, a descriptor of an object that awaits collection."""
@@ -29,11 +29,11 @@ class Held(NamedTuple):
 
     def beyond(self, other: Held) -> Held:
         """What is held here and not there."""
-        return Held(*(frozenset(mine - theirs) for mine, theirs in zip(self, other, strict=True)))
+        return Held(self.threads - other.threads, self.descriptors - other.descriptors, self.children - other.children)
 
     def plus(self, other: Held) -> Held:
         """What is held here or there."""
-        return Held(*(frozenset(mine | theirs) for mine, theirs in zip(self, other, strict=True)))
+        return Held(self.threads | other.threads, self.descriptors | other.descriptors, self.children | other.children)
 
 
 def held_now() -> Held:
@@ -72,7 +72,8 @@ def _children() -> Iterator[int]:
 
 def _of_multiprocessing() -> Held:
     """The fork server and the resource tracker serve the whole session; they end with it."""
-    server, tracker = forkserver._forkserver, resource_tracker._resource_tracker  # type: ignore[attr-defined]
+    server: Any = forkserver._forkserver
+    tracker: Any = resource_tracker._resource_tracker
     descriptors = {server._forkserver_alive_fd, tracker._fd} - {None}
     children = {server._forkserver_pid, tracker._pid} - {None}
     return Held(frozenset(), frozenset(descriptors), frozenset(children))

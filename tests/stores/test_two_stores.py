@@ -37,8 +37,8 @@ class Pair:
 
     async def worker(self) -> TwoStores:
         """A worker's store; ``broker`` and ``backend`` are faulty."""
-        broker: Store = FaultyStore(memory.open_store(self.options("two-broker")))  # type: ignore[assignment]
-        backend: Store = FaultyStore(memory.open_store(self.options("two-backend")))  # type: ignore[assignment]
+        broker: Store = FaultyStore(memory.open_store(self.options("two-broker")))
+        backend: Store = FaultyStore(memory.open_store(self.options("two-backend")))
         store = TwoStores(broker, backend, lease=LEASE, grace=GRACE, now=self.clock.now)
         await store.open()
         self._cleanup.push_async_callback(store.close)

@@ -36,6 +36,10 @@ def options(url: str) -> StoreOptions:
     return StoreOptions(url=url, lease=7.0)
 
 
+def found(url: str, group: str = urls.BROKERS) -> Any:
+    return urls.plug_in(url, group)
+
+
 # ----------------------------------------------------------------------------------------------------------- opening
 
 
@@ -103,11 +107,11 @@ def test_different_tls_options_are_two_stores(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_scheme_is_found_whatever_its_case() -> None:
-    assert urls.plug_in("MEMORY://one") is memory
+    assert found("MEMORY://one") is memory
 
 
 def test_a_bare_name_is_a_scheme() -> None:
-    assert urls.plug_in("memory") is memory
+    assert found("memory") is memory
 
 
 def test_a_plug_in_is_imported_at_first_use(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,9 +127,9 @@ def test_a_class_can_be_named_with_its_module(monkeypatch: pytest.MonkeyPatch) -
     module = ModuleType("plugged_in")
     module.Recording = Recording  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "plugged_in", module)
-    assert urls.plug_in("plugged_in:Recording://host") is Recording
-    assert urls.plug_in("plugged_in:Recording") is Recording
-    assert urls.plug_in("plugged_in.Recording://host") is Recording
+    assert found("plugged_in:Recording://host") is Recording
+    assert found("plugged_in:Recording") is Recording
+    assert found("plugged_in.Recording://host") is Recording
 
 
 def test_a_name_without_the_two_functions_is_an_error_that_says_so() -> None:
@@ -150,7 +154,7 @@ def test_entry_points_add_schemes(monkeypatch: pytest.MonkeyPatch) -> None:
         return []
 
     monkeypatch.setattr(metadata, "entry_points", entry_points)
-    assert urls.plug_in("cassette://tape", urls.BACKENDS) is Recording
+    assert found("cassette://tape", urls.BACKENDS) is Recording
     with pytest.raises(ImproperlyConfigured, match="no broker"):
         urls.plug_in("cassette://tape", urls.BROKERS)
 

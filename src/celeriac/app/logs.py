@@ -1,8 +1,8 @@
 """Logging of a worker's processes (behaviours.md, S.233 to S.236).
 
-The main process calls :func:`setup` with :class:`LogOptions`, a child :func:`apply` with the same as plain data. The root
-logger gets one handler, on standard error or a file; loggers made by :func:`get_task_logger` one of their own, whose lines
-name the task that runs. Whoever connects to the signal ``setup_logging`` does all of it instead.
+The main process calls :func:`setup` with :class:`LogOptions`, a child :func:`apply` with the same as plain data. The
+root logger gets one handler, on standard error or a file; loggers of :func:`get_task_logger` have their own, whose
+lines name the task that runs. Whoever connects to the signal ``setup_logging`` does all of it instead.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import os
 import socket
 import sys
 import threading
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import msgspec
@@ -24,7 +23,7 @@ from celeriac.exceptions import ImproperlyConfigured
 if TYPE_CHECKING:
     from celeriac.settings.snapshot import Settings
 
-__all__ = ["LogOptions", "TASK_LOGGER", "apply", "expand", "get_task_logger", "level_of", "setup"]
+__all__ = ["TASK_LOGGER", "LogOptions", "apply", "expand", "get_task_logger", "level_of", "setup"]
 
 TASK_LOGGER: Final = "celeriac.task"
 """The parent of all task loggers."""
@@ -262,6 +261,7 @@ class LogWriter(io.TextIOBase):
         self._level = level
         self._stream = stream
         self._here = threading.local()
+        self.encoding = getattr(stream, "encoding", None) or "utf-8"
 
     def write(self, text: str) -> int:
         """Log the lines; a line's end is not needed."""
@@ -275,11 +275,6 @@ class LogWriter(io.TextIOBase):
             finally:
                 self._here.busy = False
         return len(text)
-
-    def writelines(self, lines: Iterable[str]) -> None:
-        """Log the lines."""
-        for line in lines:
-            self.write(line)
 
     def writable(self) -> bool:
         """Yes."""
@@ -295,16 +290,9 @@ class LogWriter(io.TextIOBase):
             raise io.UnsupportedOperation("this process has no such stream")
         return self._stream.fileno()
 
-    @property
-    def encoding(self) -> str:
-        """Of the stream that it stands in for."""
-        return getattr(self._stream, "encoding", None) or "utf-8"
 
-
-def _handler(
-    options: LogOptions, index: int, text: str, datefmt: str | None, process: str
-) -> logging.StreamHandler[TextIO]:
-    handler: logging.StreamHandler[TextIO]
+def _handler(options: LogOptions, index: int, text: str, datefmt: str | None, process: str) -> logging.Handler:
+    handler: logging.Handler
     if options.logfile:
         handler, colour = _file_handler(expand(options.logfile, options.hostname, index)), False
     else:
@@ -316,7 +304,7 @@ def _handler(
     return handler
 
 
-def _file_handler(path: str) -> logging.StreamHandler[TextIO]:
+def _file_handler(path: str) -> logging.Handler:
     from logging.handlers import WatchedFileHandler  # follows a file that is rotated
 
     try:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from celeriac.cli.groups import Command
-from celeriac.cli.options import Json, Option
+from celeriac.cli.options import Option, json_array, json_object, time, time_or_seconds
 from celeriac.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
@@ -18,53 +17,32 @@ if TYPE_CHECKING:
 __all__ = ["call"]
 
 
-class IsoTime(click.ParamType):
-    """An ISO 8601 time, or a number of seconds where that makes sense.
-
-    Args:
-        seconds: a number is fine too.
-    """
-
-    def __init__(self, seconds: bool = False) -> None:
-        self._seconds = seconds
-        self.name = "time or seconds" if seconds else "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """A datetime, or seconds."""
-        if not isinstance(value, str):
-            return value
-        try:
-            if self._seconds:
-                return float(value)
-        except ValueError:
-            pass
-        try:
-            return datetime.fromisoformat(value)
-        except ValueError:
-            also = ", or a number of seconds" if self._seconds else ""
-            self.fail(f"{value!r} is no ISO 8601 time such as 2030-01-31T12:00:00+00:00{also}", param, ctx)
-
-
 @click.command(cls=Command, short_help="Send a task and print its id.")
 @click.argument("name")
 @click.option(
     "-a",
     "--args",
     cls=Option,
-    type=Json(list),
+    callback=json_array,
     default="[]",
     metavar="JSON",
     help="Positional arguments, a JSON array.",
 )
 @click.option(
-    "-k", "--kwargs", cls=Option, type=Json(dict), default="{}", metavar="JSON", help="Named arguments, a JSON object."
+    "-k",
+    "--kwargs",
+    cls=Option,
+    callback=json_object,
+    default="{}",
+    metavar="JSON",
+    help="Named arguments, a JSON object.",
 )
-@click.option("--eta", cls=Option, type=IsoTime(), metavar="TIME", help="Not before this time (ISO 8601).")
+@click.option("--eta", cls=Option, callback=time, metavar="TIME", help="Not before this time (ISO 8601).")
 @click.option("--countdown", cls=Option, type=float, metavar="SECONDS", help="Not before so many seconds from now.")
 @click.option(
     "--expires",
     cls=Option,
-    type=IsoTime(seconds=True),
+    callback=time_or_seconds,
     metavar="TIME|SECONDS",
     help="Not after this time, or so many seconds from now.",
 )

@@ -69,10 +69,10 @@ def list_(session: Session, /, queue: str | None, limit: int, as_json: bool) -> 
 
 
 @dead.command(cls=Command)
-@click.argument("id")
+@click.argument("letter_id", metavar="ID")
 @click.option("--json", "as_json", cls=Option, is_flag=True, help="Print JSON.")
 @pass_session
-def show(session: Session, /, id: str, as_json: bool) -> int:
+def show(session: Session, /, letter_id: str, as_json: bool) -> int:
     """Show the dead letter ID: task, arguments, why it died, history, headers.
 
     \b
@@ -80,11 +80,11 @@ def show(session: Session, /, id: str, as_json: bool) -> int:
     """
 
     async def read(store: Store) -> DeadLetter | None:
-        return await store.dead_letter(id)
+        return await store.dead_letter(letter_id)
 
     found = session.store(read)
     if found is None:
-        click.echo(f"There is no dead letter {id}; celeriac dead list shows what there is.", err=True)
+        click.echo(f"There is no dead letter {letter_id}; celeriac dead list shows what there is.", err=True)
         return FAILED
     letter = _described(session, [found])[0]
     from celeriac.cli.output import print_json

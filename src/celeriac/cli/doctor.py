@@ -97,20 +97,19 @@ def _print_report(
 ) -> None:
     from celeriac.cli.output import print_table
 
-    click.echo(
-        f"celeriac {celeriac.__version__}, Python {platform.python_version()}, app {session.app.main or 'without a name'}\n"
-    )
+    name = session.app.main or "without a name"
+    click.echo(f"celeriac {celeriac.__version__}, Python {platform.python_version()}, app {name}\n")
     if rows:
-        cells = [(row["setting"], repr(row["value"]), row["origin"]) for row in rows]
-        print_table(session, ("setting", "value", "from"), cells, "Settings")
+        settings = [(row["setting"], repr(row["value"]), row["origin"]) for row in rows]
+        print_table(session, ("setting", "value", "from"), settings, "Settings")
     else:
         click.echo("Settings: all are the defaults (--all lists them)\n")
     print_table(session, ("", ""), _store_rows(stores), "Stores")
     if subject.tasks:
-        cells = [
+        tasks = [
             (task.name, task.queue or "?", _limits(task.soft, task.hard), task.guarantee) for task in subject.tasks
         ]
-        print_table(session, ("task", "queue", "limits", "guarantee"), cells, "Tasks")
+        print_table(session, ("task", "queue", "limits", "guarantee"), tasks, "Tasks")
     _print_findings(findings)
 
 

@@ -28,8 +28,8 @@ def locate(app: Celeriac) -> str:
     if main is not None and (attribute := _attribute_of(main, app)):
         return f"{_path_of(main)}:{attribute}"
     raise AppNotFound(
-        f"{app!r} is not a global variable of any module, so the processes of a worker cannot find it: assign it to one, "
-        "as in app = Celeriac(...), or start the worker with celeriac -A module:attribute worker"
+        f"{app!r} is not a global variable of any module, so the processes of a worker cannot find it: assign it to "
+        "one, as in app = Celeriac(...), or start the worker with celeriac -A module:attribute worker"
     )
 
 
@@ -45,9 +45,9 @@ def _path_of(main: ModuleType) -> str:
     spec = getattr(main, "__spec__", None)
     if spec is not None and spec.name:
         return str(spec.name)
-    path = getattr(main, "__file__", None)
+    path: str | None = getattr(main, "__file__", None)
     if path is None:
         raise AppNotFound(
-            "the app was made at an interactive prompt, where the processes of a worker cannot find it: write it to a file"
+            "the app was made at an interactive prompt, where a worker's processes cannot find it: write it to a file"
         )
     return os.path.abspath(path)

@@ -32,8 +32,8 @@ COMMANDS: Final = {
 }
 
 EPILOG: Final = (
-    "Each option can also be given by an environment variable: CELERIAC_APP, CELERIAC_WORKER_CONCURRENCY, ..., or the same "
-    "with CELERY."
+    "Each option can also be given by an environment variable: CELERIAC_APP, CELERIAC_WORKER_CONCURRENCY, ..., or the "
+    "same with CELERY."
 )
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from datetime import datetime
 from typing import Any, Final
 
 import click
 
-__all__ = ["CommaSeparated", "Json", "Option", "environment_names", "split"]
+__all__ = ["Option", "environment_names", "json_array", "json_object", "names", "time", "time_or_seconds"]
 
 PREFIXES: Final = ("CELERIAC", "CELERY")
 
@@ -28,52 +29,60 @@ def environment_names(option: click.Option, ctx: click.Context) -> list[str]:
     """The environment variables of an option, the strongest first."""
     words = ctx.command_path.split()[1:]
     stem = "_".join([*words, option.name or ""]).upper().replace("-", "_")
-    bare = option.envvar if isinstance(option.envvar, (list, tuple)) else [option.envvar] if option.envvar else []
+    bare = [option.envvar] if isinstance(option.envvar, str) else option.envvar or ()
     return [*(f"{prefix}_{stem}" for prefix in PREFIXES), *bare]
 
 
-class CommaSeparated(click.ParamType):
-    """Names separated by commas."""
-
-    name = "names"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[str]:
-        """A list of the names; an empty one is a mistake."""
-        if isinstance(value, list):
-            return value
-        names = split(value)
-        if not names:
-            self.fail("write one name, or several separated by commas", param, ctx)
-        return names
+def names(ctx: click.Context, param: click.Parameter, value: str | None) -> list[str] | None:
+    """Callback: names separated by commas, each once, in their order; an empty list is a mistake."""
+    if value is None:
+        return None
+    found = list(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
+    if not found:
+        raise click.BadParameter("write one name, or several separated by commas", ctx, param)
+    return found
 
 
-class Json(click.ParamType):
-    """A JSON value of one type.
-
-    Args:
-        kind: list or dict.
-    """
-
-    def __init__(self, kind: type) -> None:
-        self.kind = kind
-        self.name = "json array" if kind is list else "json object"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The value."""
-        if not isinstance(value, str):
-            return value
-        import json
-
-        try:
-            found = json.loads(value)
-        except ValueError as error:
-            self.fail(f"{value!r} is not JSON: {error}", param, ctx)
-        if not isinstance(found, self.kind):
-            example = "[2, 2]" if self.kind is list else '{"x": 2}'
-            self.fail(f"{value!r} is not a {self.name}; write one such as '{example}'", param, ctx)
-        return found
+def json_array(ctx: click.Context, param: click.Parameter, value: str | None) -> Any:
+    """Callback: a JSON array."""
+    return _json(ctx, param, value, list, "a JSON array such as '[2, 2]'")
 
 
-def split(names: str) -> list[str]:
-    """The parts of a comma-separated list, each once, in their order."""
-    return list(dict.fromkeys(part.strip() for part in names.split(",") if part.strip()))
+def json_object(ctx: click.Context, param: click.Parameter, value: str | None) -> Any:
+    """Callback: a JSON object."""
+    return _json(ctx, param, value, dict, """a JSON object such as '{"x": 2}'""")
+
+
+def time(ctx: click.Context, param: click.Parameter, value: str | None) -> datetime | None:
+    """Callback: an ISO 8601 time."""
+    if value is None:
+        return None
+    try:
+        return datetime.fromisoformat(value)
+    except ValueError:
+        message = f"{value!r} is no ISO 8601 time such as 2030-01-31T12:00:00+00:00"
+        raise click.BadParameter(message, ctx, param) from None
+
+
+def time_or_seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> datetime | float | None:
+    """Callback: an ISO 8601 time, or a number of seconds."""
+    if value is None:
+        return None
+    try:
+        return float(value)
+    except ValueError:
+        return time(ctx, param, value)
+
+
+def _json(ctx: click.Context, param: click.Parameter, value: str | None, kind: type, meant: str) -> Any:
+    if value is None:
+        return None
+    import json
+
+    try:
+        found = json.loads(value)
+    except ValueError as error:
+        raise click.BadParameter(f"{value!r} is not JSON ({error}); write {meant}", ctx, param) from None
+    if not isinstance(found, kind):
+        raise click.BadParameter(f"{value!r} is not {meant}", ctx, param)
+    return found

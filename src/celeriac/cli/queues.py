@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from celeriac.cli.groups import Command
-from celeriac.cli.options import CommaSeparated, Option
+from celeriac.cli.options import Option, names
 from celeriac.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ __all__ = ["queues"]
 
 
 @click.command(cls=Command, short_help="Count the messages of each queue.")
-@click.option("-Q", "--queues", "only", cls=Option, type=CommaSeparated(), metavar="A,B", help="These queues only.")
+@click.option("-Q", "--queues", "only", cls=Option, callback=names, metavar="A,B", help="These queues only.")
 @click.option("--json", "as_json", cls=Option, is_flag=True, help="Print JSON.")
 @pass_session
 def queues(session: Session, /, only: list[str] | None, as_json: bool) -> None:

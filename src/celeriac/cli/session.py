@@ -122,8 +122,8 @@ class Session:
         """Raise ImproperlyConfigured for a broker that no other process can see."""
         if not between_processes:
             raise ImproperlyConfigured(
-                f"the broker {self.app.settings.broker_url} lives inside one process, so this command sees nothing of it: "
-                "use sqlite:// (the embedded broker) or redis://"
+                f"the broker {self.app.settings.broker_url} lives inside one process, so this command sees nothing of "
+                "it: use sqlite:// (the embedded broker) or redis://"
             )
 
     def _find(self) -> Celeriac:

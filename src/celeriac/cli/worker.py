@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from celeriac.cli.groups import Command
-from celeriac.cli.options import CommaSeparated, Option
+from celeriac.cli.options import Option, names
 from celeriac.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ __all__ = ["worker"]
 @click.option(
     "-n", "--hostname", cls=Option, metavar="NAME", help="The node's name; %h is the host. [default: celery@%h]"
 )
-@click.option("-Q", "--queues", cls=Option, type=CommaSeparated(), metavar="A,B", help="Consume these queues only.")
+@click.option("-Q", "--queues", cls=Option, callback=names, metavar="A,B", help="Consume these queues only.")
 @click.option(
     "-c",
     "--concurrency",
@@ -154,8 +154,8 @@ def _refuse_pickle_as_root(settings: Settings) -> None:
 
     if "pickle" in settings.accept_content and _is_root() and not os.environ.get("C_FORCE_ROOT"):
         raise SecurityError(
-            "accept_content has pickle and this is the superuser: whoever can write to the broker could run anything as "
-            "root. Run the worker as another user (or set the environment variable C_FORCE_ROOT=1 if you must)"
+            "accept_content has pickle and this is the superuser: whoever can write to the broker could run anything "
+            "as root. Run the worker as another user (or set the environment variable C_FORCE_ROOT=1 if you must)"
         )
 
 

@@ -63,6 +63,8 @@ class Supervision:
             if request.abandoned:
                 continue
             if outcome.kind is Kind.CANCELLED:
+                if not request.verdict and worker.pool.enforces_limits:
+                    request.verdict, request.reason = TIME_LIMIT, outcome.text
                 self._cancelled(request)
                 continue
             worker.settler.add(worker.verdicts.of_outcome(request, outcome))

@@ -281,7 +281,8 @@ class Worker:
     # -- what others tell --------------------------------------------------------------------------------------------
 
     def _handed(self, slot: Slot, requests: list[Request]) -> None:
-        self.limits.watch(slot, requests)
+        if not self.pool.enforces_limits:
+            self.limits.watch(slot, requests)
 
     def stop_intake(self, reason: str) -> None:
         """Take no more work."""

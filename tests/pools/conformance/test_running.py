@@ -56,7 +56,7 @@ async def test_a_child_runs_as_many_at_a_time_as_its_capacity(
     bench = await open_pool(kind, capacity=3)
     gate = str(tmp_path / "gate")
     numbers = bench.send(*[(function, gate) for _ in range(5)])
-    assert [running.number for running in await bench.running(3)] == numbers[:3]
+    assert {running.number for running in await bench.running(3)} == set(numbers[:3])
     touch(gate)
     await bench.outcomes(numbers)
     await bench.running(0)

@@ -132,7 +132,7 @@ async def running(awaitable: Awaitable[T]) -> AsyncIterator[asyncio.Task[T]]:
     task = asyncio.ensure_future(awaitable)
     try:
         await asyncio.sleep(0.02)
-        yield task  # type: ignore[misc]
+        yield task
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)

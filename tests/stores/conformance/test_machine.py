@@ -206,6 +206,6 @@ class StoreMachine(RuleBasedStateMachine):
 @pytest.mark.slow
 def test_every_message_is_in_exactly_one_place_whatever_happens(make_family: MakeFamily) -> None:
     run_state_machine_as_test(
-        lambda: StoreMachine(make_family),
+        lambda: StoreMachine(make_family),  # type: ignore[arg-type]  # it takes any factory
         settings=settings(max_examples=25, stateful_step_count=30, suppress_health_check=list(HealthCheck)),
     )

@@ -118,7 +118,7 @@ def check_results(subject: Subject) -> Iterator[Finding]:
         yield Finding(
             "note",
             "broker_url, result_backend",
-            "messages and results are in two stores: a result is written before its message is acknowledged, in two steps",
+            "messages and results are in two stores: a result is written first, its message acknowledged after",
             "use one store for both where you can: then it is one atomic step",
         )
 
@@ -137,22 +137,21 @@ def check_times(subject: Subject) -> Iterator[Finding]:
     visibility = settings.broker_transport_options.get("visibility_timeout")
     if visibility is None:
         return
-    # The kind of this value was checked when the settings were read.
-    seconds = float(visibility)  # type: ignore[arg-type]
+    seconds = float(visibility)
     if seconds < lease:
         yield Finding(
             "warning",
             "broker_transport_options, worker_lease",
-            f"visibility_timeout ({seconds:g} s) is below worker_lease ({lease:g} s): tasks of Celery's workers on this "
-            "broker are taken from them while they run",
+            f"visibility_timeout ({seconds:g} s) is below worker_lease ({lease:g} s): tasks of Celery's workers on "
+            "this broker are taken from them while they run",
             "set visibility_timeout above the longest task of Celery's workers",
         )
     else:
         yield Finding(
             "note",
             "broker_transport_options",
-            f"visibility_timeout ({seconds:g} s) concerns Celery's workers only; ours hold leases of {lease:g} s and renew "
-            "them while a task runs",
+            f"visibility_timeout ({seconds:g} s) concerns Celery's workers only; ours hold leases of {lease:g} s and "
+            "renew them while a task runs",
             "remove it once no Celery worker is left",
         )
 

@@ -26,13 +26,12 @@ def look_at_server(options: StoreOptions) -> tuple[dict[str, Any], list[Finding]
         Facts by name, and what is wrong.
     """
     address = address_of(options)
-    place: dict[str, Any] = (
-        {"unix_socket_path": address.path} if address.path else {"host": address.host, "port": address.port}
-    )
-    secure = {"ssl": True, **address.tls} if address.tls is not None else {}
+    place: dict[str, Any] = {"unix_socket_path": address.path} if address.path else {"host": address.host}
+    if address.tls is not None:
+        place |= {"ssl": True, **address.tls}
     client = redis.Redis(
         **place,
-        **secure,
+        port=address.port,
         username=address.username or None,
         password=address.password or None,
         db=address.database,
@@ -90,6 +89,6 @@ def judge(place: str, facts: dict[str, Any]) -> Iterator[Finding]:
         yield Finding(
             "warning",
             place,
-            f"the server's clock differs from this machine's by {facts['clock difference']:+g} s: etas and expiry are off",
+            f"the server's clock differs from this machine's by {facts['clock difference']:+g} s: etas are off",
             "run NTP on both",
         )

@@ -106,7 +106,7 @@ def _patterns(routes: Any) -> Iterator[str | re.Pattern[str]]:
     """The patterns of routes that are maps, or lists of maps and pairs; of functions nothing is known."""
     if isinstance(routes, Mapping):
         yield from (pattern for pattern in routes if isinstance(pattern, (str, re.Pattern)))
-    elif isinstance(routes, tuple) and len(routes) == 2 and isinstance(routes[0], (str, re.Pattern)):  # noqa: PLR2004
+    elif isinstance(routes, tuple) and len(routes) == 2 and isinstance(routes[0], (str, re.Pattern)):
         yield routes[0]
     elif isinstance(routes, (list, tuple)):
         for each in routes:

@@ -32,7 +32,7 @@ class SystemClock:
         """Return the seconds since the epoch."""
         return time.time()
 
-    def sleep_for(self, when: float) -> float | None:
+    def sleep_for(self, when: float) -> float:
         """Return the seconds from now to ``when``, 0 when it has passed."""
         return max(0.0, when - time.time())
 

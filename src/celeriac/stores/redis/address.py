@@ -80,8 +80,8 @@ def address_of(options: StoreOptions) -> Address:
 
     Args:
         options: ``url`` is ``redis://[[user]:password@]host[:port][/database][?option=value]``, ``rediss://`` for TLS,
-            ``redis+socket:///path?virtual_host=<database>`` or ``unix:///path?db=<database>`` for a Unix socket, and the
-            same with ``valkey``. Options are ``db``, ``username``, ``password`` and the TLS options.
+            ``redis+socket:///path?virtual_host=<database>`` or ``unix:///path?db=<database>`` for a Unix socket, and
+            the same with ``valkey``. Options are ``db``, ``username``, ``password`` and the TLS options.
 
     Raises:
         ImproperlyConfigured: the URL or a TLS option cannot be understood; the text never holds the password.

@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from celeriac.stores.redis.keys import Keys
-from celeriac.stores.redis.scripts import Argument
+from celeriac.stores.redis.wire import Argument
 from celeriac.stores.store import Delivery
 
 __all__ = ["CLAIM_LIMIT", "Claimed", "Claims", "Home", "Plan", "is_ours"]

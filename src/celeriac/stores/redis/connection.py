@@ -14,11 +14,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from hiredis import HiredisError, PushNotification, Reader, ReplyError, pack_command
+from hiredis import HiredisError, PushNotification, Reader, ReplyError
 
 from celeriac.exceptions import OperationalError
 from celeriac.stores.redis.address import Address
 from celeriac.stores.redis.errors import Disconnected
+from celeriac.stores.redis.wire import pack_command
 
 __all__ = ["Connection", "State", "handshake_of", "keep_alive"]
 

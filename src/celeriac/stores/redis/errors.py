@@ -42,7 +42,10 @@ _ADVICE: Final[dict[str, tuple[type[CeleriacError], str]]] = {
     "NOAUTH": (BrokerUnreachable, "write the password into the URL: redis://:<password>@host:port/0"),
     "WRONGPASS": (BrokerUnreachable, "correct user and password in the URL"),
     "NOPERM": (OperationalError, "let the server's ACL allow this user the commands and the keys"),
-    "WRONGTYPE": (OperationalError, "another program uses a key of ours: give each its database, or set global_keyprefix"),
+    "WRONGTYPE": (
+        OperationalError,
+        "another program uses a key of ours: give each a database or a global_keyprefix",
+    ),
 }
 _CODE: Final = re.compile(r"-?\b([A-Z]{3,}) ")
 """Redis 6.2 wraps a script's error in ``ERR Error running script ...: -OOM ...``; Redis 7 does not."""

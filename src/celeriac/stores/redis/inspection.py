@@ -6,13 +6,12 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final
 
-from hiredis import pack_command
-
 from celeriac.stores.redis.entries import priority_of
 from celeriac.stores.redis.keys import Keys
 from celeriac.stores.redis.link import Link
-from celeriac.stores.redis.scripts import IN_FLIGHT, PURGE, UNBURY, Argument
+from celeriac.stores.redis.scripts import IN_FLIGHT, PURGE, UNBURY
 from celeriac.stores.redis.sweeping import Sweeper
+from celeriac.stores.redis.wire import Argument, pack_command
 from celeriac.stores.store import DeadLetter, QueueCounts
 
 __all__ = ["Inspection"]
@@ -162,7 +161,7 @@ class Inspection:
             for id, record in zip(part, records, strict=True):  # noqa: A001
                 letter = _read_letter(id.encode(), record)
                 if letter is not None:
-                    key = keys.list(letter.queue, keys.step_of(priority_of(letter.payload)))
+                    key = keys.list_of(letter.queue, keys.step_of(priority_of(letter.payload)))
                     arguments += (id, 0 if drop else lists.setdefault(key, len(lists) + 1))
             if arguments:
                 names = [keys.dead, keys.dead_index, keys.dead_counts, *lists]

@@ -1,8 +1,8 @@
 """Every name that this store gives to a key or a channel, and how priorities become lists.
 
-The layout is kombu's (protocol.md, section 5: one list per queue and priority step, ``unacked``, ``unacked_index``) and
-Celery's (section 13: ``celery-task-meta-<id>``), so that Celery's clients and workers share both with us. What kombu has
-no place for stands beside it under ``celeriac.``.
+The layout is kombu's (protocol.md, section 5: one list per queue and priority step, ``unacked``, ``unacked_index``)
+and Celery's (section 13: ``celery-task-meta-<id>``), so that Celery's clients and workers share both with us. What
+kombu has no place for stands beside it under ``celeriac.``.
 """
 
 from __future__ import annotations
@@ -88,14 +88,14 @@ class Keys:
         """The place of the largest step that is not above ``priority`` (protocol.md, section 5.1)."""
         return max(0, bisect_right(self.steps, priority) - 1)
 
-    def list(self, queue: str, step: int) -> bytes:
+    def list_of(self, queue: str, step: int) -> bytes:
         """The list of a queue for the step at that place."""
         name = self.prefix + queue.encode()
         return name + self._separator + str(self.steps[step]).encode() if self.steps[step] else name
 
     def lists(self, queue: str) -> list[bytes]:
         """All lists of a queue, the one that is served first in front."""
-        return [self.list(queue, step) for step in range(len(self.steps))]
+        return [self.list_of(queue, step) for step in range(len(self.steps))]
 
     def queue_of_list(self, key: bytes) -> str | None:
         """The queue that a list belongs to; None for a list that is no queue's."""
@@ -153,7 +153,7 @@ class Keys:
     def bound_queues(self, members: Sequence[bytes], routing_key: str) -> list[str]:
         """The queues that a direct exchange sends a routing key to, from the members of :meth:`binding`."""
         parts = [member.split(self._separator) for member in members]
-        return sorted(part[2].decode() for part in parts if len(part) == 3 and part[0].decode() == routing_key)  # noqa: PLR2004
+        return sorted(part[2].decode() for part in parts if len(part) == 3 and part[0].decode() == routing_key)
 
     def result(self, task_id: str) -> bytes:
         """Key of a result document, and the channel that it is announced on."""

@@ -9,8 +9,9 @@ from typing import Any, Final
 from celeriac.stores.redis.connection import Orphan
 from celeriac.stores.redis.keys import Keys
 from celeriac.stores.redis.link import Link
-from celeriac.stores.redis.scripts import SETTLE, Argument
+from celeriac.stores.redis.scripts import SETTLE
 from celeriac.stores.redis.settling import ARGUMENTS_BEFORE, CLAIM_AT, Batch
+from celeriac.stores.redis.wire import Argument
 
 __all__ = ["ClaimPart", "Lane"]
 

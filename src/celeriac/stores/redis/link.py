@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 import msgspec
-from hiredis import ReplyError, pack_command
+from hiredis import ReplyError
 
 from celeriac.exceptions import BrokerUnreachable, OperationalError
 from celeriac.stores.options import StoreOptions
@@ -16,7 +16,8 @@ from celeriac.stores.redis.address import Address
 from celeriac.stores.redis.backoff import Backoff, pause_before
 from celeriac.stores.redis.connection import Connection, Orphan, State
 from celeriac.stores.redis.errors import Disconnected, Remedy, explain, is_missing_script, remedy_for, unreachable
-from celeriac.stores.redis.scripts import Argument, Script
+from celeriac.stores.redis.scripts import Script
+from celeriac.stores.redis.wire import Argument, pack_command
 
 __all__ = ["Attempts", "Link", "Server"]
 

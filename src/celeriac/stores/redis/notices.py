@@ -12,12 +12,11 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterable, Seque
 from itertools import islice
 from typing import Any, Final
 
-from hiredis import pack_command
-
 from celeriac.exceptions import TimeoutError as ResultTimeout
 from celeriac.stores.redis.connection import Connection
 from celeriac.stores.redis.keys import Keys
 from celeriac.stores.redis.link import Link, Server
+from celeriac.stores.redis.wire import pack_command
 
 __all__ = ["Notices", "timed_out"]
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from hiredis import pack_command
-
 from celeriac.stores.redis.keys import Keys
-from celeriac.stores.redis.scripts import HOLD, Argument
+from celeriac.stores.redis.scripts import HOLD
 from celeriac.stores.redis.settling import member_of
+from celeriac.stores.redis.wire import Argument, pack_command
 from celeriac.stores.store import Outgoing
 
-__all__ = ["publish_one", "publish_many"]
+__all__ = ["publish_many", "publish_one"]
 
 _BYTES_AT_ONCE: Final = 1 << 20
 """Bytes in one command: the server answers others between two."""
@@ -24,7 +23,7 @@ def publish_one(keys: Keys, message: Outgoing) -> bytes | None:
     """The command for a message that is ready at once; None for any other."""
     if message.exchange or message.due is not None:
         return None
-    return pack_command((b"LPUSH", keys.list(message.queue, keys.step_of(message.priority)), message.payload))
+    return pack_command((b"LPUSH", keys.list_of(message.queue, keys.step_of(message.priority)), message.payload))
 
 
 def publish_many(keys: Keys, messages: Sequence[Outgoing]) -> list[bytes]:
@@ -39,7 +38,7 @@ def publish_many(keys: Keys, messages: Sequence[Outgoing]) -> list[bytes]:
         elif message.due is not None:
             held.setdefault(message.queue, []).extend((f"{message.due:.6f}", member_of(message, message.priority)))
         else:
-            key = keys.list(message.queue, keys.step_of(message.priority))
+            key = keys.list_of(message.queue, keys.step_of(message.priority))
             ready.setdefault(key, []).append(message.payload)
     for key, payloads in ready.items():
         commands += [pack_command((b"LPUSH", key, *part)) for part in _parts(payloads)]

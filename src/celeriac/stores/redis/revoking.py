@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from celeriac.stores.redis.keys import Keys
-from celeriac.stores.redis.scripts import Argument
+from celeriac.stores.redis.wire import Argument
 from celeriac.stores.store import REVOCATIONS, Revocation
 
 __all__ = ["keys_of_revocations", "read_revocations", "revoke_arguments"]

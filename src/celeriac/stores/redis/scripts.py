@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from importlib.resources import files
 from typing import Final
 
-from hiredis import pack_command
+from celeriac.stores.redis.wire import Argument, pack_command
 
 __all__ = [
     "ADOPT",
@@ -24,11 +24,8 @@ __all__ = [
     "SETTLE",
     "TIDY",
     "UNBURY",
-    "Argument",
     "Script",
 ]
-
-Argument = bytes | str | int | float
 
 _FOLDER: Final = files(__package__) / "lua"
 
@@ -43,7 +40,9 @@ class Script:
 
     def __init__(self, name: str, *helpers: str) -> None:
         self.name: Final = name
-        self.source: Final = "\n".join((_FOLDER / f"{each}.lua").read_text() for each in ("common", *helpers, name)).encode()
+        self.source: Final = "\n".join(
+            (_FOLDER / f"{each}.lua").read_text() for each in ("common", *helpers, name)
+        ).encode()
         self.digest: Final = hashlib.sha1(self.source, usedforsecurity=False).hexdigest().encode()
 
     def packed(self, keys: Sequence[bytes], arguments: Sequence[Argument]) -> bytes:

@@ -16,10 +16,22 @@ import msgspec
 from celeriac.envelope import PRIORITY_MAX
 from celeriac.stores.redis.claiming import Home
 from celeriac.stores.redis.keys import Keys
-from celeriac.stores.redis.scripts import Argument
+from celeriac.stores.redis.wire import Argument
 from celeriac.stores.store import ChordPart, Disposition, Outgoing, ResultRecord, Settlement
 
-__all__ = ["ARGUMENTS_BEFORE", "BATCH_BYTES", "BATCH_SIZE", "CLAIM_AT", "ENVELOPE_NEEDED", "Batch", "Context", "batches", "encode", "member_of", "milliseconds"]
+__all__ = [
+    "ARGUMENTS_BEFORE",
+    "BATCH_BYTES",
+    "BATCH_SIZE",
+    "CLAIM_AT",
+    "ENVELOPE_NEEDED",
+    "Batch",
+    "Context",
+    "batches",
+    "encode",
+    "member_of",
+    "milliseconds",
+]
 
 BATCH_SIZE: Final = 256
 """Settlements in one script at most: it holds up the server for about 3 ms."""
@@ -142,7 +154,7 @@ class _Encoder:
             due = f"{message.due:.6f}"
             self.operations += (b"H", owner, place, member_of(message, message.priority), due)
         else:
-            place = self.place("l", keys.list(queue, keys.step_of(message.priority)))
+            place = self.place("l", keys.list_of(queue, keys.step_of(message.priority)))
             self.operations += (b"P", owner, place, message.payload)
 
     def result(self, owner: int, record: ResultRecord, check: bool) -> None:
@@ -165,7 +177,7 @@ class _Encoder:
         home = self.context.homes[claim]
         match settlement.disposition:
             case Disposition.GIVE_BACK | Disposition.REDELIVER:
-                place = self.place("l", keys.list(home.queue, home.step))
+                place = self.place("l", keys.list_of(home.queue, home.step))
                 lost = int(settlement.disposition is Disposition.REDELIVER)
                 self.operations += (b"G", owner, place, lost)
             case Disposition.HOLD:

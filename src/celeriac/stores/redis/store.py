@@ -21,7 +21,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Any, Final
 
-from hiredis import ReplyError, pack_command
+from hiredis import ReplyError
 
 from celeriac.exceptions import CeleriacError, OperationalError
 from celeriac.ids import new_incarnation
@@ -42,6 +42,7 @@ from celeriac.stores.redis.scripts import CLAIM, RECOVER, REVOCATIONS, REVOKE
 from celeriac.stores.redis.settling import ENVELOPE_NEEDED, Context, batches, encode, milliseconds
 from celeriac.stores.redis.sweeping import Sweeper
 from celeriac.stores.redis.waiting import Waiting
+from celeriac.stores.redis.wire import pack_command
 from celeriac.stores.store import (
     Capabilities,
     DeadLetter,
@@ -240,150 +241,6 @@ class RedisStore:
         if own and lost:
             self._holdings.drop_buffered(set(lost))
         return [claim for claim in lost if claim not in own]
-
-    # ---------------------------------------------------------------------------------------------- claim and settle
-
-    def _reserve(self, plan: Plan, limit: int) -> tuple[Reservation, ClaimPart]:
-        queue = self._waiting.queue
-        limit = min(limit, CLAIM_LIMIT)
-        first, arguments = self._claims.arguments(plan, limit, queue)
-        return Reservation(first, limit, plan, queue), (plan.keys, arguments)
-
-    async def _claim(self, plan: Plan, limit: int) -> Received:
-        """Claim, without waiting; first of all what an earlier claim left."""
-        holdings = self._holdings
-        if holdings.doubtful:
-            await self._recover()
-        if holdings.buffered:
-            return Received(holdings.take(limit), [], self._revocations)
-        fixed = self._claims.fixed_keys(self._waiting.waiter)
-        reservation, (keys, arguments) = self._reserve(plan, limit)
-
-        async def again() -> tuple[Sequence[bytes], Sequence[Any]]:
-            nonlocal reservation
-            holdings.doubt(reservation)
-            reservation, (keys, arguments) = self._reserve(plan, limit)
-            return (*fixed, *keys), arguments
-
-        reply = await self._commands.link.run(
-            CLAIM, (*fixed, *keys), arguments, orphan=lambda reply: self._orphaned(reply, reservation), again=again
-        )
-        return Received(self._claimed(reply, reservation), [], self._revocations)
-
-    def _claimed(self, reply: Any, reservation: Reservation) -> list[Delivery]:
-        claimed = self._claims.read(reply, reservation.first, reservation.plan, reservation.queue)
-        self._holdings.add(claimed)
-        self._revocations = claimed.revocations
-        self._due = None if claimed.next_due is None else asyncio.get_running_loop().time() + claimed.next_due
-        if claimed.problem and claimed.problem not in self._problems:
-            self._problems.add(claimed.problem)
-            logger.error("a queue at %s cannot be read: %s", self._places.address.public, claimed.problem)
-        return claimed.deliveries
-
-    def _orphaned(self, reply: Any, reservation: Reservation) -> None:
-        """The caller of a claim was cancelled: keep what it brought for the next one."""
-        if isinstance(reply, Disconnected):
-            self._holdings.doubt(reservation)
-        elif not isinstance(reply, ReplyError):
-            self._holdings.buffered.extend(self._claimed(reply, reservation))
-
-    async def _settle(
-        self, lane: Lane, batch: Sequence[Settlement], received: Received, plan: Plan | None = None, limit: int = 0
-    ) -> None:
-        """Settle one batch; what is refused and what is claimed goes into ``received``."""
-        fixed = (*self._claims.fixed_keys(self._waiting.waiter), lane.record)
-        encoded = encode(batch, self._context(fixed))
-        reservation: Reservation | None = None
-        part: ClaimPart | None = None
-        if plan is not None:
-            reservation, part = self._reserve(plan, limit)
-
-        async def claim_again() -> ClaimPart:
-            nonlocal reservation
-            assert plan is not None
-            assert reservation is not None
-            self._holdings.doubt(reservation)
-            reservation, part = self._reserve(plan, limit)
-            return part
-
-        def orphan(reply: Any) -> None:
-            if reservation is not None and isinstance(reply, Disconnected):
-                self._holdings.doubt(reservation)
-            elif reservation is not None and not isinstance(reply, ReplyError):
-                self._holdings.buffered.extend(self._claimed(reply[1], reservation))
-
-        try:
-            refused, claimed = await lane.settle(encoded, part, orphan, None if plan is None else claim_again)
-        except OperationalError:
-            if len(batch) == 1:
-                raise
-            await self._settle_apart(lane, batch, received)
-            return
-        self._holdings.forget(encoded.claims)
-        received.refused += [encoded.claims[place - 1] for place in refused]
-        if reservation is not None:
-            received.deliveries += self._claimed(claimed, reservation)
-
-    async def _settle_apart(self, lane: Lane, batch: Sequence[Settlement], received: Received) -> None:
-        """One settlement spoils the batch (a key of another type, say): settle the others, then raise its error."""
-        failure: OperationalError | None = None
-        for settlement in batch:
-            try:
-                await self._settle(lane, [settlement], received)
-            except OperationalError as error:
-                if self._server.closed or lane.link.connection is None:
-                    raise
-                failure = error
-        if failure is not None:
-            raise failure
-
-    def _context(self, fixed: tuple[bytes, ...]) -> Context:
-        holdings, places = self._holdings, self._places
-        return Context(
-            self._keys,
-            fixed,
-            places.address.database,
-            places.result_database,
-            holdings.homes,
-            holdings.marked,
-            holdings.redelivered,
-            places.chord_ordered,
-        )
-
-    async def _find_homes(self, settlements: Iterable[Settlement]) -> None:
-        """Read where claims came from that this store did not make or knows to be lost."""
-        homes = self._holdings.homes
-        unknown = [
-            settlement.claim
-            for settlement in settlements
-            if settlement.disposition in ENVELOPE_NEEDED and settlement.claim not in homes
-        ]
-        if unknown:
-            entries = await self._control.call(b"HMGET", self._keys.unacked, *unknown)
-            for claim, entry in zip(unknown, entries, strict=True):
-                found = read_entry(entry) if entry is not None else None
-                homes[claim] = self._home(found.routing_key, found.payload) if found else Home("", 0)
-
-    def _home(self, queue: str, payload: bytes) -> Home:
-        return Home(queue, self._keys.step_of(priority_of(payload)))
-
-    async def _recover(self) -> None:
-        """Read the claims again whose reply was lost; what they made is delivered next."""
-        async with self._recovering:
-            for reservation in list(self._holdings.doubtful):
-                claims = self._claims.numbered(reservation.first, reservation.limit)
-                keys = [self._keys.unacked, self._keys.leases, self._keys.deliveries]
-                found = await self._control.run(RECOVER, keys, claims)
-                self._holdings.looked(reservation)
-                for at in range(0, len(found), 4):
-                    place, entry, tag, record = found[at : at + 4]
-                    read, claim = read_entry(entry), claims[place - 1]
-                    if read is not None and claim not in self._holdings.homes:
-                        delivery = Delivery(claim, read.routing_key, read.payload)
-                        if record:
-                            remember(delivery, record)
-                        home = self._home(read.routing_key, read.payload)
-                        self._holdings.found(delivery, home, tag, bool(record))
 
     # --------------------------------------------------------------------------------------------------- for people
 

@@ -13,7 +13,8 @@ from celeriac.stores.redis.claiming import is_ours
 from celeriac.stores.redis.entries import priority_of, read_entry
 from celeriac.stores.redis.keys import Keys
 from celeriac.stores.redis.link import Link
-from celeriac.stores.redis.scripts import ADOPT, HEARTBEAT, RESTORE, TIDY, Argument
+from celeriac.stores.redis.scripts import ADOPT, HEARTBEAT, RESTORE, TIDY
+from celeriac.stores.redis.wire import Argument
 
 __all__ = ["Sweeper"]
 
@@ -63,7 +64,8 @@ class Sweeper:
     async def _heartbeat(self, claims: Sequence[bytes], registrations: Sequence[bytes], most: int) -> Any:
         options = self._options
         keys = [self._keys.unacked_index, self._keys.leases, self._keys.waiters]
-        arguments = [options.lease, options.visibility_timeout, most, len(registrations), *registrations, *claims]
+        settings = (options.lease, options.visibility_timeout, most)
+        arguments: list[Argument] = [*settings, len(registrations), *registrations, *claims]
         return await self._control.run(HEARTBEAT, keys, arguments)
 
     async def _sweep(self, found: Any) -> None:
@@ -92,7 +94,7 @@ class Sweeper:
             queue, place, payload = "", 0, b""
             if found is not None:
                 queue = await self._queue_of(found.exchange, found.routing_key)
-                key = self._keys.list(queue, self._keys.step_of(priority_of(found.payload)))
+                key = self._keys.list_of(queue, self._keys.step_of(priority_of(found.payload)))
                 place = lists.setdefault(key, len(lists) + 1)
                 payload = b"" if is_ours(claim) else found.payload
             arguments += (claim, kind, place, payload)
@@ -103,7 +105,9 @@ class Sweeper:
         fixed = [keys.unacked, keys.unacked_index, keys.leases, keys.deliveries]
         for restored in await self._control.run(RESTORE, [*fixed, *lists], arguments):
             queue, claim = places[restored - 1]
-            logger.warning("a worker was lost: its message is back in queue %r (%s)", queue, claim.decode("ascii", "replace"))
+            logger.warning(
+                "a worker was lost: its message is back in queue %r (%s)", queue, claim.decode("ascii", "replace")
+            )
 
     async def _queue_of(self, exchange: str, routing_key: str) -> str:
         """The queue that a Celery worker's entry came from."""
@@ -116,7 +120,7 @@ class Sweeper:
     async def _adopt(self, member: bytes) -> None:
         """Bring back what BLMOVE gave to a lost waiter."""
         queue = self._keys.queue_of_waiter(member)
-        keys = [self._keys.waiters, self._keys.waiting(member), self._keys.list(queue, 0)]
+        keys = [self._keys.waiters, self._keys.waiting(member), self._keys.list_of(queue, 0)]
         if await self._control.run(ADOPT, keys, [member, 0, 0]):
             logger.warning("a waiting worker was lost: its message is back in queue %r", queue)
 

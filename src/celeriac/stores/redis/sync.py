@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
-from hiredis import pack_command
-
 from celeriac.ids import new_incarnation
 from celeriac.stores.options import StoreOptions
 from celeriac.stores.redis.places import places_of
@@ -17,6 +15,7 @@ from celeriac.stores.redis.settling import Context, batches, encode
 from celeriac.stores.redis.sync_caller import Caller
 from celeriac.stores.redis.sync_connection import Pool
 from celeriac.stores.redis.sync_results import ResultWaits
+from celeriac.stores.redis.wire import pack_command
 from celeriac.stores.store import Capabilities, Disposition, Outgoing, ResultRecord, Revocation, Settlement
 
 __all__ = ["RedisSyncStore"]
@@ -80,9 +79,7 @@ class RedisSyncStore:
     def store_results(self, records: Sequence[ResultRecord]) -> None:
         """Store results and tell who waits; a stored SUCCESS stays."""
         places = self._places
-        context = Context(
-            self._keys, self._fixed, places.address.database, places.result_database, {}, {}, frozenset()
-        )
+        context = Context(self._keys, self._fixed, places.address.database, places.result_database, {}, {}, frozenset())
         for _, batch in batches([Settlement(b"", Disposition.NONE, result=record) for record in records]):
             encoded = encode(batch, context)
             self._messages.run(SETTLE, encoded.keys, [0, 0, *encoded.arguments])

@@ -11,8 +11,9 @@ from hiredis import ReplyError
 from celeriac.exceptions import BrokerUnreachable, OperationalError
 from celeriac.stores.redis.backoff import pause_before
 from celeriac.stores.redis.errors import Disconnected, Remedy, explain, is_missing_script, remedy_for, unreachable
-from celeriac.stores.redis.scripts import Argument, Script
+from celeriac.stores.redis.scripts import Script
 from celeriac.stores.redis.sync_connection import Pool, SyncConnection
+from celeriac.stores.redis.wire import Argument
 
 __all__ = ["Caller"]
 

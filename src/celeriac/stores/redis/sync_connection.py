@@ -16,11 +16,12 @@ import time
 from collections.abc import Sequence
 from typing import Any, Final
 
-from hiredis import ProtocolError, PushNotification, Reader, ReplyError, pack_command
+from hiredis import ProtocolError, PushNotification, Reader, ReplyError
 
 from celeriac.stores.redis.address import Address
 from celeriac.stores.redis.connection import handshake_of, keep_alive
 from celeriac.stores.redis.errors import Disconnected
+from celeriac.stores.redis.wire import pack_command
 
 __all__ = ["Pool", "SyncConnection"]
 

@@ -21,7 +21,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
-from hiredis import ProtocolError, PushNotification, ReplyError, pack_command
+from hiredis import ProtocolError, PushNotification, ReplyError
 
 from celeriac.exceptions import BrokerUnreachable
 from celeriac.stores.options import StoreOptions
@@ -31,6 +31,7 @@ from celeriac.stores.redis.errors import Disconnected, Remedy, explain, remedy_f
 from celeriac.stores.redis.keys import Keys
 from celeriac.stores.redis.notices import timed_out
 from celeriac.stores.redis.sync_connection import Pool, SyncConnection
+from celeriac.stores.redis.wire import pack_command
 
 __all__ = ["ResultWaits"]
 

@@ -22,13 +22,14 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from hiredis import ReplyError, pack_command
+from hiredis import ReplyError
 
 from celeriac.stores.redis.claiming import Plan
 from celeriac.stores.redis.connection import Connection, State
 from celeriac.stores.redis.keys import Keys
 from celeriac.stores.redis.link import Link, Server
 from celeriac.stores.redis.scripts import ADOPT, REGISTER
+from celeriac.stores.redis.wire import pack_command
 
 __all__ = ["Waiting"]
 
@@ -152,7 +153,7 @@ class Waiting:
         if self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
 
-    # ------------------------------------------------------------------------------------------------------ the main list
+    # ---------------------------------------------------------------------------------------------------- the main list
 
     async def _block(self, loop: asyncio.AbstractEventLoop, deadline: float) -> None:
         """Have a BLMOVE under way."""
@@ -165,7 +166,7 @@ class Waiting:
             self._registered[queue] = loop.time()
             connection = await self._blocking.connect()
         seconds = max(_GRACE, min(_BLOCK, deadline - loop.time()))
-        source, own = self._keys.list(queue, 0), self._keys.waiting(self.waiter)
+        source, own = self._keys.list_of(queue, 0), self._keys.waiting(self.waiter)
         future = connection.request(pack_command((b"BLMOVE", source, own, b"RIGHT", b"LEFT", f"{seconds:.3f}")))
         self._blocked, self._block_ends, connection.state = queue, loop.time() + seconds, State.RECEIVING
         future.add_done_callback(lambda done: self._unblocked(done, connection, queue))
@@ -191,7 +192,7 @@ class Waiting:
     def _give_back(self, queue: str) -> None:
         """A message came when nobody waits for it any more: move it back, unless a claim takes it first."""
         waiter = self._keys.waiter(self._incarnation, queue)
-        keys = [self._keys.waiters, self._keys.waiting(waiter), self._keys.list(queue, 0)]
+        keys = [self._keys.waiters, self._keys.waiting(waiter), self._keys.list_of(queue, 0)]
         self._stranded.add(queue)
         self._fire(ADOPT.packed_whole(keys, [waiter, 1, 0]), lambda: self._stranded.discard(queue))
 
@@ -203,7 +204,7 @@ class Waiting:
 
     async def _adopt_own(self, queue: str, leave: bool) -> None:
         waiter = self._keys.waiter(self._incarnation, queue)
-        keys = [self._keys.waiters, self._keys.waiting(waiter), self._keys.list(queue, 0)]
+        keys = [self._keys.waiters, self._keys.waiting(waiter), self._keys.list_of(queue, 0)]
         await self._control.run(ADOPT, keys, [waiter, 1, int(leave)])
 
     def _unblock(self) -> None:
@@ -235,8 +236,11 @@ class Waiting:
         It is armed before the reply is read: a change after the reading invalidates what this sets.
         """
         lists = [key for queue in plan.queues for key in self._keys.lists(queue)]
-        lists.remove(self._keys.list(self.queue, 0))
-        commands = [pack_command((b"MGET", *[self._keys.due(queue) for queue in plan.queues])), pack_command((b"TIME",))]
+        lists.remove(self._keys.list_of(self.queue, 0))
+        commands = [
+            pack_command((b"MGET", *[self._keys.due(queue) for queue in plan.queues])),
+            pack_command((b"TIME",)),
+        ]
         if lists:
             commands.append(pack_command((b"EXISTS", *lists)))
         await self._watching.connect()

@@ -128,6 +128,11 @@ class Database:
         self._jobs.put(job)
         return job.future
 
+    def post(self, operation: Operation[object]) -> None:
+        """Have an operation run that nobody waits for; nothing happens when the store is closed."""
+        if self._thread is not None:
+            self.submit(operation).add_done_callback(_log_failure)
+
     async def claim(self, operation: Operation[T], abandoned: Callable[[T], None], can_skip: bool = False) -> T:
         """Run an operation whose outcome must reach the caller, or else ``abandoned``; see :meth:`submit`."""
         future = self.submit(operation, can_skip=can_skip, abandoned=abandoned)
@@ -140,7 +145,6 @@ class Database:
             raise
 
     def _work(self) -> None:
-        assert self._loop is not None
         stopping = False
         while not stopping:
             batch, stopping = self._next_batch()
@@ -149,11 +153,20 @@ class Database:
             self._run([job for job in wanted if job.only_reads], self._read)
             self._run([job for job in wanted if not job.only_reads], self._write)
             if batch:
-                self._loop.call_soon_threadsafe(self._deliver, batch)
+                stopping = not self._hand_over(batch) or stopping
                 if self._file.take_checkpoint_due():
                     self._checkpoints.put(True)
         self._checkpoints.put(False)
         self._file.close()
+
+    def _hand_over(self, batch: Sequence[_Job]) -> bool:
+        """Give the outcomes to the loop; False when it was closed, with the store still open."""
+        assert self._loop is not None
+        try:
+            self._loop.call_soon_threadsafe(self._deliver, batch)
+        except RuntimeError:
+            return False
+        return True
 
     def _keep(self) -> None:
         """Copy the log back whenever enough was written, on a connection of its own: settling goes on meanwhile."""
@@ -214,3 +227,8 @@ class Database:
                 job.future.set_result(job.outcome)
         if not self._unfinished:
             self._idle.set()
+
+
+def _log_failure(done: asyncio.Future[object]) -> None:
+    if not done.cancelled() and (error := done.exception()) is not None:
+        logger.warning("an operation that nobody waits for has failed: %s", error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 from pathlib import Path
 from typing import Final
@@ -9,7 +10,7 @@ from typing import Final
 from celeriac.exceptions import BrokerUnreachable, CeleriacError, OperationalError, StoreError, StoreFull, StoreReadOnly
 from celeriac.stores.sqlite.locks import describe_writer
 
-__all__ = ["Locked", "is_busy", "locked", "translate"]
+__all__ = ["Locked", "is_busy", "locked", "translate", "translate_os"]
 
 _PRIMARY_MASK: Final = 0xFF
 """The primary result code is the low byte of an extended one (https://www.sqlite.org/rescode.html)."""
@@ -19,7 +20,7 @@ _FULL: Final = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlit
 _DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
-class Locked(OperationalError):
+class Locked(BrokerUnreachable):
     """The file stayed locked until the deadline."""
 
 
@@ -61,6 +62,22 @@ def translate(error: sqlite3.Error, path: Path) -> CeleriacError:
             "or choose another place with the setting store_path"
         )
     return OperationalError(f"the store {path} failed: {error}")
+
+
+def translate_os(error: OSError, path: Path) -> CeleriacError:
+    """Turn an error of the operating system into one of ours that names the file and says what to do."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StoreFull(
+            f"no room beside {path}: {error.strerror}. Free space on its disk, or move the file with the setting store_path"
+        )
+    if error.errno == errno.EROFS:
+        return StoreReadOnly(
+            f"{path} is on a read-only file system: mount it writable, or choose another place with the setting store_path"
+        )
+    return BrokerUnreachable(
+        f"the store {path} cannot be made or opened: {error.strerror}. Check that this user may write there, "
+        "or choose another place with the setting store_path"
+    )
 
 
 def _code(error: sqlite3.Error) -> int:

@@ -22,6 +22,7 @@ from typing import Final, TypeVar
 from celeriac.exceptions import OperationalError
 from celeriac.stores.sqlite import errors, place, schema, waiters
 from celeriac.stores.sqlite.checkpoint import LONG_LOG, Checkpoints
+from celeriac.stores.sqlite.locks import describe_writer
 from celeriac.stores.sqlite.transaction import Operation, Transaction
 from celeriac.stores.sqlite.wakeup import Ringer, SocketFolder
 
@@ -35,6 +36,8 @@ FIRST_PAUSE: Final = 50e-6
 """Seconds of the first pause when the file is locked: about one short transaction. Doubles with each attempt."""
 LONGEST_PAUSE: Final = 500e-6
 """Seconds of the longest pause between two attempts to get the lock. (1 ms made the slowest wait a third longer.)"""
+WARN_AFTER: Final = 1.0
+"""Seconds without the lock after which the log says who holds it."""
 CACHED_STATEMENTS: Final = 128
 """Prepared statements that are kept: more than there are."""
 PLACE_CHECK_INTERVAL: Final = 1.0
@@ -166,7 +169,7 @@ class StoreFile:
 
     def _retry(self, step: Callable[[], T], patience: float) -> T:
         """Repeat a step while somebody else holds a lock."""
-        pause, begin = FIRST_PAUSE, 0.0
+        pause, begin, warned = FIRST_PAUSE, 0.0, False
         while True:
             try:
                 return step()
@@ -177,6 +180,9 @@ class StoreFile:
             begin = begin or now
             if now - begin >= patience:
                 raise errors.locked(self.path, now - begin)
+            if now - begin >= WARN_AFTER and not warned:
+                warned = True
+                logger.warning("%s has been locked for %.1f s: %s", self.path, now - begin, describe_writer(self.path))
             # The jitter keeps those who wait from coming back all at once.
             time.sleep(pause * random.uniform(0.5, 1.0))
             pause = min(2 * pause, LONGEST_PAUSE)
@@ -225,6 +231,7 @@ class StoreFile:
     def _set_up_file(self, connection: sqlite3.Connection) -> None:
         if not schema.needs_upgrade(connection, self.path):
             return
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # costs nothing measurable, see the sweeping module
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("BEGIN IMMEDIATE")
         try:

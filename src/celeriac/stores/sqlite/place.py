@@ -9,6 +9,7 @@ from typing import Final
 from urllib.parse import quote
 
 from celeriac.exceptions import BrokerUnreachable, ImproperlyConfigured
+from celeriac.stores.sqlite.errors import translate_os
 
 __all__ = ["embedded_path", "network_filesystem", "prepare"]
 
@@ -81,7 +82,7 @@ def prepare(path: Path) -> None:
 
     Raises:
         ImproperlyConfigured: the file would be on a network file system, or is a folder.
-        BrokerUnreachable: the file or its folder cannot be made.
+        BrokerUnreachable, StoreError: the file or its folder cannot be made.
     """
     try:
         path.parent.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
@@ -99,10 +100,7 @@ def prepare(path: Path) -> None:
         if not path.exists():
             raise BrokerUnreachable(f"{path.parent} is no folder: choose another place with store_path") from None
     except OSError as error:
-        raise BrokerUnreachable(
-            f"the store {path} cannot be made: {error.strerror}. Check that this user may write there, "
-            "or choose another place with the setting store_path"
-        ) from error
+        raise translate_os(error, path) from error
 
 
 def network_filesystem(folder: Path, mounts: Iterable[str] | None = None) -> str | None:

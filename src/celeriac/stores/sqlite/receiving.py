@@ -67,7 +67,7 @@ class Receiver:
                 # The registration that others of this store relied on may be used up: they look and register again.
                 self._bell.ring()
             elif not claimed:
-                self._database.submit(partial(waiters.pass_on, queues=queues, socket=self._bell.name))
+                self._database.post(partial(waiters.pass_on, queues=queues, socket=self._bell.name))
 
     async def settle(self, settlements: Sequence[Settlement], queues: Sequence[str], limit: int) -> Received:
         """See :meth:`celeriac.stores.store.Store.settle`."""
@@ -103,7 +103,7 @@ class Receiver:
         """Nobody waits for these deliveries any more."""
         if received.deliveries:
             back = [Settlement(delivery.claim, Disposition.GIVE_BACK) for delivery in reversed(received.deliveries)]
-            self._database.submit(partial(settling.settle, options=self._holder.options, settlements=back))
+            self._database.post(partial(settling.settle, options=self._holder.options, settlements=back))
 
 
 class _Registration:

@@ -231,7 +231,7 @@ class SQLiteStore:
             if bell in self._inboxes:
                 self._inboxes.discard(bell)
                 bell.close()
-                self._database.submit(partial(control.unlisten, exchange=exchange, socket=bell.name))
+                self._database.post(partial(control.unlisten, exchange=exchange, socket=bell.name))
 
     def _receiving(self) -> Receiver:
         if self._receiver is None:
@@ -246,7 +246,7 @@ class SQLiteStore:
     def _sweep(self, until: float) -> None:
         """Delete what has expired, one step after the other, so that others get the lock between."""
         if time.monotonic() - self._swept_sockets >= SOCKET_SWEEP_INTERVAL:
-            self._database.submit(self._remove_dead_sockets)
+            self._database.post(self._remove_dead_sockets)
         step = self._database.submit(sweeping.sweep)
 
         def go_on(_: object) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from celeriac.exceptions import ImproperlyConfigured
+from celeriac.stores.sqlite.errors import translate_os
 
 __all__ = ["Bell", "Ringer", "SocketFolder"]
 
@@ -54,7 +55,10 @@ class SocketFolder:
 
     def make(self) -> None:
         """Make the folder if it is not there."""
-        self.path.mkdir(FOLDER_MODE, exist_ok=True)
+        try:
+            self.path.mkdir(FOLDER_MODE, exist_ok=True)
+        except OSError as error:
+            raise translate_os(error, self.path) from error
         if self._prefix is None:
             self._prefix = self._short_prefix()
 
@@ -113,7 +117,11 @@ class Bell:
         self.name = secrets.token_hex(NAME_SIZE)
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.setblocking(False)
-        self.socket.bind(folder.address(self.name))
+        try:
+            self.socket.bind(folder.address(self.name))
+        except OSError as error:
+            self.socket.close()
+            raise translate_os(error, folder.path) from error
 
     @property
     def is_mine(self) -> bool:

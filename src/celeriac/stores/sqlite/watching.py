@@ -160,7 +160,7 @@ class Watch:
                 del self._waits[task_id]
         unwatched = [task_id for task_id in wait.lacking if task_id not in self._waits]
         if unwatched and not self._closed:
-            self._database.submit(partial(results.unwatch, socket=self.name, task_ids=unwatched))
+            self._database.post(partial(results.unwatch, socket=self.name, task_ids=unwatched))
 
 
 def timeout_text(lacking: Iterable[str], timeout: float | None) -> str:
