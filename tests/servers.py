@@ -169,9 +169,8 @@ def _make_certificate(folder: Path) -> tuple[Path, Path]:
     """A self-made certificate for localhost, and its key."""
     certificate, key = folder / "certificate.pem", folder / "key.pem"
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", _CERTIFICATE_DAYS]
-        + ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
-        + ["-keyout", str(key), "-out", str(certificate)],
+        f"openssl req -x509 -newkey rsa:2048 -nodes -days {_CERTIFICATE_DAYS} -subj /CN=localhost "
+        f"-addext subjectAltName=DNS:localhost,IP:127.0.0.1 -keyout {key} -out {certificate}".split(),
         check=True,
         capture_output=True,
     )

@@ -90,6 +90,7 @@ def program(
     colour = False if no_color or os.environ.get("NO_COLOR") else None
     ctx.color = colour
     ctx.obj = Session(app, broker, result_backend, colour, quiet, given=ctx.obj)
+    ctx.call_on_close(ctx.obj.close)
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
 

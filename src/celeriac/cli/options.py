@@ -28,7 +28,8 @@ class Option(click.Option):
 def environment_names(option: click.Option, ctx: click.Context) -> list[str]:
     """The environment variables of an option, the strongest first."""
     words = ctx.command_path.split()[1:]
-    stem = "_".join([*words, option.name or ""]).upper().replace("-", "_")
+    long = next(name for name in option.opts if name.startswith("--"))
+    stem = "_".join([*words, long.removeprefix("--")]).upper().replace("-", "_")
     bare = [option.envvar] if isinstance(option.envvar, str) else option.envvar or ()
     return [*(f"{prefix}_{stem}" for prefix in PREFIXES), *bare]
 

@@ -67,7 +67,7 @@ class Session:
         """
         app = self._find()
         self._change(app)
-        with AppFailed.caught(self.app_path):
+        with AppFailed.caught(self._label):
             app.conf.finalize()
         _ = app.settings  # what is wrong with them is said now
         return app
@@ -76,7 +76,7 @@ class Session:
     def app_with_tasks(self) -> Celeriac:
         """The app with everything imported that defines its tasks; raises as :attr:`app` does."""
         app = self.app
-        with AppFailed.caught(self.app_path):
+        with AppFailed.caught(self._label):
             app.loader.import_default_modules()
             app.finalize()
         return app
@@ -87,8 +87,13 @@ class Session:
         return bool(self.app_name) or self._given is not None
 
     @property
+    def _label(self) -> str:
+        """What the app is called in errors."""
+        return self.app_name or (self._given.main if self._given is not None else None) or "__main__"
+
+    @property
     def app_path(self) -> str:
-        """Where another process finds the app."""
+        """Where another process finds the app; raises AppNotFound when it cannot."""
         if self.app_name:
             return self.app_name
         if self._given is None:
@@ -125,6 +130,12 @@ class Session:
                 f"the broker {self.app.settings.broker_url} lives inside one process, so this command sees nothing of "
                 "it: use sqlite:// (the embedded broker) or redis://"
             )
+
+    def close(self) -> None:
+        """Close what the app has open; one that was there before stays as it is."""
+        app: Celeriac | None = self.__dict__.get("app")
+        if app is not None and app is not self._given:
+            app.connections.close()
 
     def _find(self) -> Celeriac:
         if self.app_name:

@@ -27,6 +27,8 @@ __all__ = ["ChildHandle", "Supervisor"]
 
 NUDGE: Final = 0.02
 """Seconds after which a busy child that has told nothing is asked for the outcomes that it may hold back."""
+LEAVE_GRACE: Final = 30.0
+"""Seconds that a child has to leave once its work is done; its replacement runs already."""
 STATUS_GRACE: Final = 1.0
 """Seconds that the fork server has to say how a child died that is known dead."""
 
@@ -69,6 +71,7 @@ class ChildHandle:
         self._room = max_tasks
         self._out: dict[int, None] = {}
         self._retiring = False
+        self._retire_wanted = False
         self._finished = False
         self._started = False
         self._kill_wanted = False
@@ -77,10 +80,16 @@ class ChildHandle:
         self._last_words: list[Running] = []
         self._nudging: asyncio.TimerHandle | None = None
         self._status_timer: asyncio.TimerHandle | None = None
+        self._leave_timer: asyncio.TimerHandle | None = None
         self._process: ProcessReference | None = None
         self._loop = asyncio.get_running_loop()
-        self._page, self.page_descriptor = Page.create(setup.capacity)
         ours, theirs = socket.socketpair()
+        try:
+            self._page, self.page_descriptor = Page.create(setup.capacity)
+        except OSError:
+            ours.close()
+            theirs.close()
+            raise
         self.socket_descriptor = theirs.detach()
         self._channel = Channel(self._loop, ours, FrameReader(ours), self._hear, self._stream_ended)
         self._channel.send(FrameKind.SETUP, setup)
@@ -111,7 +120,7 @@ class ChildHandle:
         return self._last_words if self.dead else self._page.running()
 
     def interrupt(self, number: int) -> None:
-        if self.dead:
+        if self.dead or not self._started:
             return
         if self._alone:
             self._page.aim(number)
@@ -120,15 +129,14 @@ class ChildHandle:
             self._channel.send(FrameKind.INTERRUPT, number)
 
     def cancel(self, number: int) -> None:
-        self._channel.send(FrameKind.CANCEL, number)
-        self._ask_for_attention()
+        self._order(FrameKind.CANCEL, number)
 
     def recall(self) -> None:
-        self._channel.send(FrameKind.RECALL, None)
-        self._ask_for_attention()
+        self._order(FrameKind.RECALL, None)
 
     def retire(self) -> None:
-        if self._retiring or self.dead:
+        self._retire_wanted = True  # obeyed once it is up, if it is not yet
+        if self._retiring or self.dead or not self._started:
             return
         self._retiring = True
         self.ready = False
@@ -197,6 +205,8 @@ class ChildHandle:
         elif kind == FrameKind.READY:
             self._started = self.ready = True
             self._supervisor.child_ready(self)
+            if self._retire_wanted:
+                self.retire()
         elif kind == FrameKind.LEAVING:
             self.retire()
         elif kind == FrameKind.FAILED:
@@ -222,6 +232,7 @@ class ChildHandle:
     def _finish_if_idle(self) -> None:
         if self._retiring and not self._out and not self._finished:
             self._finished = True
+            self._leave_timer = self._loop.call_later(LEAVE_GRACE, self.kill)
             self._supervisor.child_finished(self)
 
     def _refuse(self, works: Sequence[Work]) -> None:
@@ -234,9 +245,12 @@ class ChildHandle:
         if self._started and self._process is not None:
             self._process.send(number)
 
-    def _ask_for_attention(self) -> None:
-        if self._alone:
-            self._signal(ATTENTION)
+    def _order(self, kind: FrameKind, body: object) -> None:
+        """Send what a child must hear also while a task owns its only thread. One that is not up has nothing."""
+        if self._started:
+            self._channel.send(kind, body)
+            if self._alone:
+                self._signal(ATTENTION)
 
     def _nudge(self) -> None:
         """A task that ended a moment ago may wait, in a batch, for a long one behind it. While more than one is out the
@@ -252,7 +266,7 @@ class ChildHandle:
     def _free(self) -> None:
         self.dead = True
         self.ready = False
-        for timer in (self._nudging, self._status_timer):
+        for timer in (self._nudging, self._status_timer, self._leave_timer):
             if timer is not None:
                 timer.cancel()
         self._channel.close()

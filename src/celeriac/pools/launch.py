@@ -68,7 +68,8 @@ class ForkServer:
             runner=options.runner,
             arguments=options.arguments,
         )
-        self._sock.sendall(FrameWriter().frame(ControlKind.LOAD, load))
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it died at once, which `attach` will notice
+            self._sock.sendall(FrameWriter().frame(ControlKind.LOAD, load))
 
     def attach(self, watcher: ServerWatcher) -> None:
         """Tell *watcher* from now on, on the running loop, also what was said before."""
@@ -151,7 +152,8 @@ async def _wait_for_end(process: ProcessReference) -> None:
 
 def _fork(ours: socket.socket, theirs: socket.socket) -> int:
     for stream in (sys.stdout, sys.stderr):
-        stream.flush()
+        if stream is not None:
+            stream.flush()
     pid = os.fork()
     if pid:
         return pid

@@ -186,7 +186,7 @@ class SupervisedPool:
         if self._stopping or not self._loaded or self._retry is not None:
             return
         for index in sorted(self._vacant):
-            if self._strikes and self._timeouts:
+            if self._retry is not None or (self._strikes and self._timeouts):
                 return
             self._vacant.discard(index)
             self._start_child(index)
@@ -195,7 +195,12 @@ class SupervisedPool:
         assert self._server is not None
         self._serial += 1
         serial = self._serial
-        handle = ChildHandle(self, index, serial, self._setup, self._options.max_tasks)
+        try:
+            handle = ChildHandle(self, index, serial, self._setup, self._options.max_tasks)
+        except OSError as error:  # out of descriptors or memory
+            self._vacant.add(index)
+            self._fail(f"A child could not be started: {error}.")
+            return
         self._handles[serial] = handle
         if index < len(self.children):
             self.children[index] = handle

@@ -128,7 +128,7 @@ class Outbox:
         while self._waiting:
             batch = {number: self._waiting[number] for number in list(self._waiting)[:BATCH_SIZE]}
             try:
-                await self._write_batch(batch)
+                await self._write_batch(list(batch.values()))
             except UNREACHABLE as error:
                 logger.debug("still %d finished tasks wait for the result backend: %s", len(self._waiting), error)
                 await asyncio.sleep(pause)
@@ -141,11 +141,10 @@ class Outbox:
             logger.warning("the result backend is back: the results of %d tasks that waited are stored", written)
         self._outage = False
 
-    async def _write_batch(self, batch: dict[int, Settlement]) -> None:
-        await self._backend.settle([only_result(each) for each in batch.values()])
-        # A claim that was lost meanwhile has left the outbox, and the rest of its settlement is not to be said.
-        kept = [without_result(each) for number, each in batch.items() if number in self._waiting]
-        rest = [each for each in kept if says_anything(each)]
+    async def _write_batch(self, batch: list[Settlement]) -> None:
+        await self._backend.settle([only_result(each) for each in batch])
+        # Claims that were lost meanwhile are refused here, as any others.
+        rest = [without_result(each) for each in batch if says_anything(each)]
         if rest:
             await self._broker.settle(rest)
 

@@ -7,6 +7,8 @@ import sys
 from contextlib import AsyncExitStack
 from typing import Any
 
+import uvloop
+
 from tests.pools.conformance.harness import Kinds, opener
 
 
@@ -22,4 +24,4 @@ async def main(name: str, start_method: str, holder: str) -> None:
         await asyncio.Event().wait()
 
 
-asyncio.run(main(*sys.argv[1:]))
+uvloop.run(main(*sys.argv[1:]))

@@ -51,7 +51,7 @@ def handshake_of(address: Address, name: str) -> list[tuple[bytes | str | int, .
     hello: tuple[bytes | str | int, ...] = (b"HELLO", 3)
     if address.password:
         hello += (b"AUTH", address.username or b"default", address.password)
-    commands = [(*hello, b"SETNAME", name)]
+    commands: list[tuple[bytes | str | int, ...]] = [(*hello, b"SETNAME", name)]
     if address.database:
         commands.append((b"SELECT", address.database))
     return commands

@@ -43,8 +43,8 @@ def read_entry(entry: bytes) -> Entry | None:
     Ours hold the envelope as it was published, which need not be JSON.
     """
     try:
-        payload, exchange, routing_key = _decode_entry(entry)
-        return Entry(bytes(payload), exchange, routing_key)
+        raw, exchange, routing_key = _decode_entry(entry)
+        return Entry(bytes(raw), exchange, routing_key)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         pass
     payload, separator, queue = entry.rpartition(b',"","')

@@ -1,4 +1,4 @@
-"""The scripts that run on the server, read from ``lua/``; each file states its keys, arguments, returns and invariants."""
+"""The scripts that run on the server, read from ``lua/``: each file states its keys, arguments and returns."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = [
     "Script",
 ]
 
-_FOLDER: Final = files(__package__) / "lua"
+_FOLDER: Final = files("celeriac.stores.redis") / "lua"
 
 
 class Script:
@@ -40,9 +40,8 @@ class Script:
 
     def __init__(self, name: str, *helpers: str) -> None:
         self.name: Final = name
-        self.source: Final = "\n".join(
-            (_FOLDER / f"{each}.lua").read_text() for each in ("common", *helpers, name)
-        ).encode()
+        texts = [(_FOLDER / f"{each}.lua").read_text() for each in ("common", *helpers, name)]
+        self.source: Final = "\n".join(texts).encode()
         self.digest: Final = hashlib.sha1(self.source, usedforsecurity=False).hexdigest().encode()
 
     def packed(self, keys: Sequence[bytes], arguments: Sequence[Argument]) -> bytes:

@@ -1,52 +1,39 @@
 """The asynchronous store on Redis or Valkey.
 
-Five connections, each made when it is needed:
+Six connections, each made when it is needed:
 
-- *commands*: claims and settlements;
-- *bulk*: settlements above a megabyte, so that nothing waits behind them;
+- *commands* and *bulk*: see :mod:`~celeriac.stores.redis.traffic`;
 - *control*: renewals and everything that people ask for;
 - *waiting* and *watching*: see :mod:`~celeriac.stores.redis.waiting`;
 - *results*: see :mod:`~celeriac.stores.redis.notices`.
-
-A claim whose reply was lost (the connection broke, the caller was cancelled) is not forgotten: its numbers are, so the
-entries that it made are read from ``unacked`` before the next claim, and delivered by it. A settlement whose reply was
-lost is sent again with its batch number; the server remembers the last number of each connection and answers the same.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from typing import Any, Final
-
-from hiredis import ReplyError
+from typing import Final
 
 from celeriac.exceptions import CeleriacError, OperationalError
 from celeriac.ids import new_incarnation
 from celeriac.stores.options import StoreOptions
 from celeriac.stores.redis.checks import check_version, warn_of_eviction
-from celeriac.stores.redis.claiming import CLAIM_LIMIT, Claims, Home, Plan, remember
-from celeriac.stores.redis.entries import priority_of, read_entry
-from celeriac.stores.redis.errors import Disconnected
-from celeriac.stores.redis.holdings import Holdings, Reservation
 from celeriac.stores.redis.inspection import Inspection
-from celeriac.stores.redis.lane import ClaimPart, Lane
 from celeriac.stores.redis.link import Link, Server
 from celeriac.stores.redis.notices import Notices
 from celeriac.stores.redis.places import places_of
 from celeriac.stores.redis.publishing import publish_many, publish_one
 from celeriac.stores.redis.revoking import keys_of_revocations, read_revocations, revoke_arguments
-from celeriac.stores.redis.scripts import CLAIM, RECOVER, REVOCATIONS, REVOKE
-from celeriac.stores.redis.settling import ENVELOPE_NEEDED, Context, batches, encode, milliseconds
+from celeriac.stores.redis.scripts import REVOCATIONS, REVOKE
+from celeriac.stores.redis.settling import milliseconds
 from celeriac.stores.redis.sweeping import Sweeper
+from celeriac.stores.redis.traffic import Traffic
 from celeriac.stores.redis.waiting import Waiting
 from celeriac.stores.redis.wire import pack_command
 from celeriac.stores.store import (
     Capabilities,
     DeadLetter,
-    Delivery,
     Disposition,
     Outgoing,
     QueueCounts,
@@ -84,20 +71,12 @@ class RedisStore:
         self._keys = keys = places.keys
         self._incarnation = incarnation = new_incarnation()
         self._server = server = Server(places.address, options, places.client_name)
-        self._claims = Claims(keys, incarnation, options.lease, options.strict_priorities)
-        self._holdings = Holdings()
-        self._commands = Lane(Link(server, "commands"), keys, incarnation, b"commands")
-        self._bulk = Lane(Link(server, "bulk"), keys, incarnation, b"bulk")
         self._control = Link(server, "control")
         self._waiting = Waiting(server, keys, incarnation, options.lease, self._control)
+        self._traffic = Traffic(server, places, options, incarnation, self._waiting, self._control)
         self._notices = Notices(server, keys, places.result_database)
         self._sweeper = Sweeper(self._control, keys, options)
         self._inspection = Inspection(self._control, keys, self._sweeper)
-        self._receiving = asyncio.Lock()
-        self._recovering = asyncio.Lock()
-        self._revocations = 0
-        self._due: float | None = None
-        self._problems: set[str] = set()
         self._once = 0
         self._closing = False
 
@@ -112,7 +91,7 @@ class RedisStore:
         first = self._server.one_attempt()
         connection = await self._control.connect(first)
         check_version(connection.server, self._places.address.public)
-        await self._commands.link.connect(first)
+        await self._traffic.commands.link.connect(first)
         warn_of_eviction(await connection.request(pack_command((b"INFO", b"memory"))), self._places.address.public)
 
     async def close(self) -> None:
@@ -120,26 +99,18 @@ class RedisStore:
         if self._closing:
             return
         self._closing = True
-        self._waiting.stop()
+        self._traffic.stop()
         try:
             if self._control.connection is not None:
                 async with asyncio.timeout(_CLOSE_TIMEOUT):
-                    await self._give_back_everything()
+                    await self._traffic.give_back_everything()
         except (CeleriacError, TimeoutError) as error:
             logger.warning("what was received could not be given back, its lease will end: %s", error)
         finally:
             self._server.closed = True
             self._waiting.close()
-            for link in (self._commands.link, self._bulk.link, self._control, self._notices.link):
+            for link in (*self._traffic.links, self._control, self._notices.link):
                 link.close()
-
-    async def _give_back_everything(self) -> None:
-        async with self._receiving:
-            await self._waiting.release()
-            self._holdings.doubt_again()
-            await self._recover()
-            while buffered := self._holdings.take(_GIVE_BACK_AT_ONCE):
-                await self.settle([Settlement(each.claim, Disposition.GIVE_BACK) for each in reversed(buffered)])
 
     # -------------------------------------------------------------------------------------------------------- messages
 
@@ -156,7 +127,8 @@ class RedisStore:
             return
         packed = publish_one(self._keys, messages[0]) if len(messages) == 1 else None
         commands = publish_many(self._keys, messages) if packed is None else [packed]
-        link = self._bulk.link if sum(map(len, commands)) > _BULK else self._commands.link
+        commands_link, bulk_link = self._traffic.links
+        link = bulk_link if sum(map(len, commands)) > _BULK else commands_link
         for first in range(0, len(commands), _WINDOW):
             try:
                 async with asyncio.timeout(self._options.publish_timeout):
@@ -172,74 +144,20 @@ class RedisStore:
 
     async def receive(self, queues: Sequence[str], limit: int, timeout: float) -> Received:
         """See :meth:`celeriac.stores.store.Store.receive`."""
-        if limit <= 0 or not queues:
-            return Received([], [], self._revocations)
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + timeout
-        async with self._receiving:
-            self._waiting.turn_to(queues)
-            plan = self._claims.plan(queues)
-            if timeout <= 0 or not self._is_quiet(plan, loop.time()):
-                received = await self._claim(plan, limit)
-                if received.deliveries or timeout <= 0:
-                    return received
-            while not self._closing and (left := deadline - loop.time()) > 0:
-                await self._waiting.wait(plan, self._due, left)
-                if self._closing:
-                    break
-                received = await self._claim(plan, limit)
-                if received.deliveries:
-                    return received
-            return Received([], [], self._revocations)
-
-    def _is_quiet(self, plan: Plan, now: float) -> bool:
-        """Whether a claim would find nothing, so that waiting can begin at once."""
-        holdings = self._holdings
-        if holdings.buffered or holdings.doubtful or (self._due is not None and self._due <= now):
-            return False
-        return self._waiting.is_quiet(plan)
+        return await self._traffic.receive(queues, limit, timeout)
 
     async def settle(self, settlements: Sequence[Settlement], queues: Sequence[str] = (), limit: int = 0) -> Received:
         """See :meth:`celeriac.stores.store.Store.settle`."""
-        if self._holdings.doubtful:
-            await self._recover()
-        received = Received(self._holdings.take(limit), [], self._revocations)
-        limit -= len(received.deliveries)
-        plan = None
-        if limit > 0 and queues:
-            self._waiting.turn_to(queues)
-            plan = self._claims.plan(queues)
-        await self._find_homes(settlements)
-        small: list[list[Settlement]] = []
-        large: list[Settlement] = []
-        for is_large, batch in batches(settlements):
-            if is_large:
-                large += batch
-            else:
-                small.append(batch)
-        travelling = [asyncio.ensure_future(self._settle(self._bulk, [each], received)) for each in large]
-        try:
-            for number, batch in enumerate(small, 1):
-                await self._settle(self._commands, batch, received, plan if number == len(small) else None, limit)
-            if plan is not None and not small:
-                received.deliveries += (await self._claim(plan, limit)).deliveries
-        finally:
-            if travelling:
-                await asyncio.gather(*travelling)
-        received.revocations = self._revocations
-        return received
+        return await self._traffic.settle(settlements, queues, limit)
 
     async def renew(self, claims: Sequence[bytes]) -> list[bytes]:
         """See :meth:`celeriac.stores.store.Store.renew`."""
-        own = {delivery.claim for delivery in self._holdings.buffered}
+        own = self._traffic.buffered()
         lost = await self._sweeper.renew([*claims, *own], self._waiting.registrations())
         self._waiting.renewed()
         self._waiting.idle_workers = self._sweeper.idle_workers
         await self._waiting.give_back_stranded()
-        self._holdings.doubt_again()
-        self._holdings.forget(lost)
-        if own and lost:
-            self._holdings.drop_buffered(set(lost))
+        self._traffic.lost(lost)
         return [claim for claim in lost if claim not in own]
 
     # --------------------------------------------------------------------------------------------------- for people

@@ -30,8 +30,8 @@ class RedisSyncStore:
     """See :class:`celeriac.stores.store.SyncStore`.
 
     A call ends within ``options.publish_timeout`` seconds, name look-up and reconnecting included, except for
-    :meth:`wait`, which has its own timeout, and for what is sent in more than one window (about eight megabytes), each of
-    which has that time.
+    :meth:`wait`, which has its own timeout, and for what is sent in more than one window (about eight megabytes), each
+    of which has that time.
 
     Args:
         options: of the messages.

@@ -1,8 +1,8 @@
 """Synchronous connections: blocking sockets and hiredis, each operation bounded by a deadline.
 
 A round trip takes 18 microseconds this way, 19 through ``redis.Connection`` and 29 through ``redis.Redis`` (loopback).
-Everything goes through the modules ``socket``, ``threading`` and ``time`` at the moment of use, so that gevent's patches
-apply.
+Everything goes through the modules ``socket``, ``threading`` and ``time`` at the moment of use, so that gevent's
+patches apply.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Waiting for results in threads: one connection for a process, and no thread of our own.
 
-Of the threads that wait, one reads for all: the one that got the reader's lock. When its own result is there it gives the
-lock back and elects another that is blocked. A thread says that it is blocked *before* it tries for the lock, and who
-releases the lock looks for blocked threads *after* that: so either the newcomer gets the lock or it is elected. An elected
-thread that goes away instead (its result or its deadline came) elects the next.
+Of the threads that wait, one reads for all: the one that got the reader's lock. When its own result is there it gives
+the lock back and elects another that is blocked. A thread says that it is blocked *before* it tries for the lock, and
+who releases the lock looks for blocked threads *after* that: so either the newcomer gets the lock or it is elected. An
+elected thread that goes away instead (its result or its deadline came) elects the next.
 
 SUBSCRIBE and the first reading of a wait travel together: a result that is stored between the two is told, one that was
 stored before is read. Nothing is sent by finalizers: what a generator that was thrown away listened to is unsubscribed

@@ -71,6 +71,7 @@ class Waiting:
         self._came = False
         self._blocked: str | None = None
         self._block_ends = 0.0
+        self._ended = asyncio.Event()
         self._not_before = 0.0
         self._stranded: set[str] = set()
         self._is_waiting = False
@@ -169,11 +170,13 @@ class Waiting:
         source, own = self._keys.list_of(queue, 0), self._keys.waiting(self.waiter)
         future = connection.request(pack_command((b"BLMOVE", source, own, b"RIGHT", b"LEFT", f"{seconds:.3f}")))
         self._blocked, self._block_ends, connection.state = queue, loop.time() + seconds, State.RECEIVING
+        self._ended.clear()
         future.add_done_callback(lambda done: self._unblocked(done, connection, queue))
 
     def _unblocked(self, future: asyncio.Future[Any], connection: Connection, queue: str) -> None:
         """BLMOVE is over: it brought a message, it found none in its time, or the connection broke."""
         self._blocked = None
+        self._ended.set()
         if connection.state is State.RECEIVING:
             connection.state = State.READY
         if future.cancelled():
@@ -250,8 +253,8 @@ class Waiting:
         loop = asyncio.get_running_loop()
         self._looked = loop.time()
         now = int(replies[1][0]) + int(replies[1][1]) / 1e6
-        dues = [float(due) for due in replies[0] if due is not None]
-        self._due = self._looked + min(dues) - now if dues else None
+        times = [float(due) for due in replies[0] if due is not None]
+        self._due = self._looked + min(times) - now if times else None
         found = bool(lists and replies[2])
         if found or self._watching.generation != generation:
             self._armed = None
@@ -266,9 +269,7 @@ class Waiting:
         """Give back what lies in our lists and leave the registry."""
         if self._blocked is not None:
             self._unblock()
-            async with asyncio.timeout(_AFTER_ERROR):
-                while self._blocked is not None:
-                    await asyncio.sleep(_GRACE / 10)
+            await asyncio.wait_for(self._ended.wait(), _AFTER_ERROR)
         for queue in self._registered:
             await self._adopt_own(queue, leave=True)
         self._registered = {}

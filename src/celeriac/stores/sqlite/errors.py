@@ -68,11 +68,11 @@ def translate_os(error: OSError, path: Path) -> CeleriacError:
     """Turn an error of the operating system into one of ours that names the file and says what to do."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StoreFull(
-            f"no room beside {path}: {error.strerror}. Free space on its disk, or move the file with the setting store_path"
+            f"no room for {path}: {error.strerror}. Free space on its disk, or move it with the setting store_path"
         )
     if error.errno == errno.EROFS:
         return StoreReadOnly(
-            f"{path} is on a read-only file system: mount it writable, or choose another place with the setting store_path"
+            f"{path} is on a read-only file system: mount it writable, or move it with the setting store_path"
         )
     return BrokerUnreachable(
         f"the store {path} cannot be made or opened: {error.strerror}. Check that this user may write there, "
