@@ -41,7 +41,6 @@ class Sample:
 
     at: float
     cpu: float
-    calls: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +49,17 @@ class Idler:
 
     run: Run
     worker: Worker
+    stack: ExitStack
 
     def sample(self) -> Sample:
         """Look at it now."""
-        return Sample(time.monotonic(), self.worker.cpu_seconds(), self.run.server.calls())
+        return Sample(time.monotonic(), self.worker.cpu_seconds())
 
-    def figures(self, before: Sample) -> Figures:
+    def watch(self) -> Watch:
+        """Begin to watch it."""
+        return Watch(self, Monitor(self.run.server), self.sample())
+
+    def figures(self, before: Sample, sent: int) -> Figures:
         """What happened since `before`."""
         for program in self.worker.programs:
             program.check()

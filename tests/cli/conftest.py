@@ -15,7 +15,7 @@ import pytest
 
 from celeriac.cli.main import main, main_for
 
-from .logging_state import kept_logging
+from ..logging_state import kept_logging
 
 APP: Final = """
     from celeriac import Celeriac

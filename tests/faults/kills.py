@@ -181,7 +181,7 @@ def main() -> None:
             from tests.servers import redis_server
 
             server = stack.enter_context(redis_server(appendonly=True))
-            environment = {"CELERIAC_BROKER_URL": server.url, "CELERIAC_RESULT_BACKEND": server.url}
+            environment = {"CELERIAC_BROKER_URL": str(server), "CELERIAC_RESULT_BACKEND": str(server)}
         else:
             environment = {"CELERIAC_STORE": str(folder / "store.sqlite3")}
         found = run(environment, folder, arguments.seconds, arguments.seed)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+import re
 import socket
 import sys
 import threading
@@ -34,6 +35,7 @@ _RESERVED: Final = ("celeriac", TASK_LOGGER)
 _NO_TASK: Final = "???"
 """What task_name and task_id read where no task runs (Celery's text)."""
 
+_CODE: Final = re.compile(r"%([pnhdiI%])")
 _RESET: Final = "\033[0m"
 _COLOURS: Final = {
     logging.DEBUG: "\033[2m",
@@ -220,9 +222,7 @@ def expand(pattern: str, hostname: str, index: int = 0) -> str:
         "I": f"-{index}" if index else "",
         "%": "%",
     }
-    first, *rest = pattern.replace("%%", "\0").split("%")
-    expanded = first + "".join(codes[part[0]] + part[1:] if part[:1] in codes and part else f"%{part}" for part in rest)
-    return expanded.replace("\0", "%")
+    return _CODE.sub(lambda found: codes[found[1]], pattern)
 
 
 class Formatter(logging.Formatter):
@@ -256,12 +256,13 @@ class LogWriter(io.TextIOBase):
         stream: what it stands in for: subprocesses get its descriptor.
     """
 
+    encoding = "utf-8"
+
     def __init__(self, logger: logging.Logger, level: int, stream: TextIO | None) -> None:
         self._logger = logger
         self._level = level
         self._stream = stream
         self._here = threading.local()
-        self.encoding = getattr(stream, "encoding", None) or "utf-8"
 
     def write(self, text: str) -> int:
         """Log the lines; a line's end is not needed."""

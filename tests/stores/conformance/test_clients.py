@@ -8,6 +8,7 @@ import threading
 
 import pytest
 
+from celeriac.exceptions import OperationalError
 from celeriac.stores.store import ResultRecord, SyncStore
 
 from .family import Family
@@ -15,6 +16,8 @@ from .messages import message, take_all
 
 THREADS = 6
 EACH = 25
+REFUSED, WRONG = 3, 4
+"""Exit codes of a child whose store refused to work, and of one that read something else."""
 
 
 async def test_threads_share_one_client(family: Family) -> None:
@@ -50,11 +53,13 @@ def use_in_child(client: SyncStore, name: str) -> int:
     """Publish and store in a forked child; returns its exit code."""
     pid = os.fork()
     if pid == 0:
-        code = 1
+        code = WRONG
         try:
             client.publish([message(name)])
             client.store_results([ResultRecord(name, b"of the child")])
-            code = 0 if client.results([name]) == [b"of the child"] else 2
+            code = 0 if client.results([name]) == [b"of the child"] else WRONG
+        except OperationalError:
+            code = REFUSED
         finally:
             os._exit(code)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
@@ -64,9 +69,11 @@ def use_in_child(client: SyncStore, name: str) -> int:
 @pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")  # the worker's thread may be running
 async def test_a_client_that_was_used_before_a_fork_works_on_both_sides_of_it(family: Family) -> None:
     client = family.open_sync()
-    if not client.capabilities.between_processes:
-        pytest.skip("this store does not leave its process")
     client.publish([message("before")])
+    if not client.capabilities.between_processes:
+        # Then the child must be told, or what it says is lost in silence.
+        assert await asyncio.to_thread(use_in_child, client, "child") == REFUSED
+        return
     for name in ("child one", "child two"):
         assert await asyncio.to_thread(use_in_child, client, name) == 0
         client.publish([message(f"after {name}")])

@@ -14,7 +14,7 @@ from celeriac.stores.sqlite import schema, statements
 GROUPS = sorted(path.stem for path in Path(statements.__file__).parent.glob("*.sql"))
 NAMED = [(group, name) for group in GROUPS for name in statements.load(group)]
 
-SMALL = {"lease", "waiter", "reader", "listener", "broadcast", "revocation", "claimed_once"}
+SMALL = {"lease", "waiter", "reader", "listener", "broadcast", "revocation", "claimed_once", "sqlite_sequence"}
 """Tables that hold what is in flight or alive now, and are read whole."""
 
 

@@ -197,7 +197,9 @@ class Traffic:
         reply = await self.commands.link.run(
             CLAIM, (*fixed, *keys), arguments, orphan=lambda reply: self._orphaned(reply, reservation), again=again
         )
-        return Received(self._claimed(reply, reservation), [], self._revocations)
+        deliveries = self._claimed(reply, reservation)
+        # The reply to a claim that was cancelled may have come just before this one.
+        return Received(deliveries or holdings.take(limit), [], self._revocations)
 
     def _claimed(self, reply: Any, reservation: Reservation) -> list[Delivery]:
         claimed = self._claims.read(reply, reservation.first, reservation.plan, reservation.queue)
@@ -215,6 +217,7 @@ class Traffic:
             self._holdings.doubt(reservation)
         elif not isinstance(reply, ReplyError):
             self._holdings.buffered.extend(self._claimed(reply, reservation))
+        self._waiting.nudge()
 
     async def _settle(
         self, lane: Lane, batch: Sequence[Settlement], received: Received, plan: Plan | None = None, limit: int = 0
@@ -240,6 +243,7 @@ class Traffic:
                 self._holdings.doubt(reservation)
             elif reservation is not None and not isinstance(reply, ReplyError):
                 self._holdings.buffered.extend(self._claimed(reply[1], reservation))
+            self._waiting.nudge()
 
         try:
             refused, claimed = await lane.settle(encoded, part, orphan, None if plan is None else claim_again)

@@ -260,6 +260,11 @@ class Waiting:
             self._armed = None
         return found
 
+    def nudge(self) -> None:
+        """Let the caller who waits, if one does, look now."""
+        self._came = self._is_waiting
+        self._poke()
+
     def stop(self) -> None:
         """Let the caller who waits go, and nobody wait again."""
         self._stopped = True

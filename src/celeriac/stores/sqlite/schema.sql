@@ -100,6 +100,7 @@ CREATE TABLE revocation (
     signal TEXT NOT NULL,
     expires REAL NOT NULL
 );
+CREATE INDEX revocation_expires ON revocation (expires);
 
 CREATE TABLE claimed_once (
     name TEXT NOT NULL,
@@ -107,6 +108,7 @@ CREATE TABLE claimed_once (
     expires REAL NOT NULL,
     PRIMARY KEY (name, slot)
 ) WITHOUT ROWID;
+CREATE INDEX claimed_once_expires ON claimed_once (expires);
 
 CREATE TABLE broadcast (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
