@@ -1,7 +1,8 @@
 """Idle: what a worker without work costs. CPU seconds a minute of all its processes, its memory, what it sends.
 
 Each system has a Redis of its own, so that they idle side by side and the commands can be told apart; idle processes
-hardly disturb each other. Memory is the proportional set size at the end.
+hardly disturb each other. Commands are those that clients sent (MONITOR), without what their scripts called. Memory is
+the proportional set size at the end.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.errors import BenchmarkError
@@ -18,7 +18,7 @@ from benchmarks.figures import Metric
 from benchmarks.measure.measurement import Announce, Figures, Measurement, Scale
 from benchmarks.measure.scheduled import MEBIBYTE
 from benchmarks.processes import proportional_memory
-from benchmarks.redis_server import RedisServer
+from benchmarks.redis_server import Monitor, RedisServer
 from benchmarks.stand import Run, Stand, Worker
 from benchmarks.systems.system import Subject
 
@@ -28,46 +28,31 @@ MINUTE = 60.0
 FIVE_SECONDS = 5.0
 METRICS = (
     Metric("cpu", "CPU s/min", "s", digits=3),
-    Metric("commands", "Redis commands/min", "1/min", digits=0),
+    Metric("commands", "commands sent/min", "1/min", digits=0),
     Metric("connections", "connections", "", digits=0),
     Metric("rate", "commands per connection in 5 s", "", digits=2),
     Metric("memory", "PSS MiB", "MiB", digits=1),
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One look at an idle system."""
-
-    at: float
-    cpu: float
-
-
-@dataclass(frozen=True, slots=True)
 class Idler:
-    """A system that idles, on its own Redis."""
+    """A system that idles, on its own Redis, watched from the moment that this is made."""
 
-    run: Run
-    worker: Worker
-    stack: ExitStack
+    def __init__(self, run: Run, worker: Worker, stack: ExitStack) -> None:
+        self.run = run
+        self.worker = worker
+        self.monitor = stack.enter_context(Monitor(run.server))
+        self.start = time.monotonic()
+        self.cpu = worker.cpu_seconds()
 
-    def sample(self) -> Sample:
-        """Look at it now."""
-        return Sample(time.monotonic(), self.worker.cpu_seconds())
-
-    def watch(self) -> Watch:
-        """Begin to watch it."""
-        return Watch(self, Monitor(self.run.server), self.sample())
-
-    def figures(self, before: Sample, sent: int) -> Figures:
-        """What happened since `before`."""
+    def figures(self) -> Figures:
+        """What happened since."""
         for program in self.worker.programs:
             program.check()
-        now = self.sample()
-        minutes = (now.at - before.at) / MINUTE
-        commands, connections = (now.calls - before.calls) / minutes, self.run.server.connections()
+        minutes = (time.monotonic() - self.start) / MINUTE
+        commands, connections = self.monitor.commands() / minutes, self.run.server.connections()
         return {
-            "cpu": (now.cpu - before.cpu) / minutes,
+            "cpu": (self.worker.cpu_seconds() - self.cpu) / minutes,
             "commands": commands,
             "connections": connections,
             "rate": commands * FIVE_SECONDS / MINUTE / max(1, connections),
@@ -92,27 +77,27 @@ class Idle(Measurement):
     ) -> dict[Subject, Figures | BenchmarkError]:
         """Start them one after the other, let all idle together."""
         figures: dict[Subject, Figures | BenchmarkError] = {}
-        idlers: dict[Subject, Idler] = {}
         with ExitStack() as stack:
+            workers: dict[Subject, tuple[Run, Worker]] = {}
             for subject in subjects:
                 announce(subject)
                 try:
-                    idlers[subject] = self._start(stand, subject, stack)
+                    workers[subject] = self._start(stand, subject, stack)
                 except BenchmarkError as error:
                     figures[subject] = error
             time.sleep(CALM)
-            before = {subject: idler.sample() for subject, idler in idlers.items()}
+            idlers = {subject: Idler(run, worker, stack) for subject, (run, worker) in workers.items()}
             time.sleep(scale.idle)
             for subject, idler in idlers.items():
                 try:
-                    figures[subject] = idler.figures(before[subject])
+                    figures[subject] = idler.figures()
                 except BenchmarkError as error:
                     figures[subject] = error
         return figures
 
-    def _start(self, stand: Stand, subject: Subject, stack: ExitStack) -> Idler:
+    def _start(self, stand: Stand, subject: Subject, stack: ExitStack) -> tuple[Run, Worker]:
         server = stack.enter_context(RedisServer(Path(tempfile.mkdtemp(dir=stand.folder))))
         run = stand.run(subject, self.store, server=server)
         worker = stack.enter_context(run.worker())
         worker.warm_up()
-        return Idler(run, worker)
+        return run, worker

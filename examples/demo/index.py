@@ -10,7 +10,8 @@ import os
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -36,17 +37,26 @@ class Index:
     """
 
     def __init__(self, path: Path | None = None) -> None:
-        self.path = path or Path(os.environ["DEMO_INDEX"])
+        self._database = sqlite3.connect(path or os.environ["DEMO_INDEX"], timeout=PATIENCE)
+        self._database.execute("PRAGMA synchronous = NORMAL")
+
+    @classmethod
+    @cache
+    def here(cls) -> Index:
+        """The one of this process. Opened at first use, that is in a child, because no connection survives a fork."""
+        return cls()
 
     def create(self) -> None:
         """Make the empty index."""
-        with self._connection() as connection:
-            connection.executescript(_SCHEMA)
+        self._database.executescript(_SCHEMA)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
-        with closing(sqlite3.connect(self.path, timeout=PATIENCE)) as connection, connection:
-            connection.execute("PRAGMA synchronous = NORMAL")
+        with self._database as connection:  # commits, or rolls back
             yield connection
 
     def add_module(self, facts: ModuleFacts) -> None:

@@ -60,19 +60,19 @@ def count_words(path: str) -> WordCounts:
 @app.task(ignore_result=True)
 def index_module(facts: ModuleFacts) -> None:
     """A callback: put what was found into the index."""
-    Index().add_module(facts)
+    Index.here().add_module(facts)
 
 
 @app.task(ignore_result=True)
 def index_words(words: WordCounts) -> None:
     """A callback: put the words into the index."""
-    Index().add_words(words)
+    Index.here().add_words(words)
 
 
 @app.task(soft_time_limit=SEARCH_LIMIT)
 def import_cycles() -> Cycles:
     """Look for import cycles until the soft time limit says stop, and return what was found by then."""
-    modules = Index().modules()
+    modules = Index.here().modules()
     graph = {Path(facts["path"]).stem: facts["imports"] for facts in modules}
     found, longest, complete = 0, list[str](), False
     try:

@@ -39,7 +39,7 @@ def test_an_app_of_a_script_is_in_its_file(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
     ran = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True, cwd=tmp_path)
-    assert ran.stdout == f"{script}:main_app\n"
+    assert ran.stdout == f"__main__:{script}:main_app\n"
 
 
 def test_an_app_of_a_module_that_is_run_has_the_modules_name(tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ def test_an_app_of_a_module_that_is_run_has_the_modules_name(tmp_path: Path) -> 
     (tmp_path / "package" / "inner.py").write_text(SCRIPT)
     command = [sys.executable, "-m", "package.inner"]
     ran = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
-    assert ran.stdout == "package.inner:main_app\n"
+    assert ran.stdout == "__main__:package.inner:main_app\n"
 
 
 def test_an_app_of_a_prompt_cannot_be_found(tmp_path: Path) -> None:

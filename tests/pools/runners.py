@@ -94,9 +94,10 @@ def wait_for(path: str, mine: str = "") -> str:
 async def await_for(path: str, mine: str = "") -> str:
     mark(mine)
     exists = Path(path).exists
-    while not exists():
+    while True:
+        if exists():
+            return path
         await asyncio.sleep(0.002)
-    return path
 
 
 def mark(path: str) -> None:

@@ -11,6 +11,8 @@ import pytest
 
 from celeriac.pools.system import ProcessReference, describe_exit, memory_file, open_pidfd, resident_bytes
 
+KILLERS = "killed by hand, by a time limit, or by the kernel when memory ran out"
+
 
 @pytest.mark.parametrize(
     ("status", "code", "number", "text"),

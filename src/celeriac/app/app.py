@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
@@ -360,11 +359,11 @@ class Celeriac:
 
     async def async_store(self) -> Store:
         """The broker and result backend of the running event loop."""
-        return await self.connections.of_loop(asyncio.get_running_loop())
+        return await self.connections.of_running_loop()
 
     async def aclose(self) -> None:
         """Close the connections of the running event loop."""
-        await self.connections.close_loop(asyncio.get_running_loop())
+        await self.connections.close_running_loop()
 
     def close(self) -> None:
         """Close the synchronous connections, and stop being the current app."""

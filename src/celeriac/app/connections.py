@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from typing import TYPE_CHECKING, Final
 from weakref import WeakKeyDictionary
 
 from celeriac.settings.defaults import EMBEDDED
-from celeriac.stores import urls
 from celeriac.stores.options import StoreOptions
 
 if TYPE_CHECKING:
+    import asyncio
+
     from celeriac.app.app import Celeriac
     from celeriac.settings.snapshot import Settings
     from celeriac.stores.store import Store, SyncStore
@@ -35,6 +35,8 @@ class Connections:
         """The synchronous store; thread-safe and fork-safe by itself."""
         store = self._sync
         if store is None:
+            from celeriac.stores import urls  # here, since who only defines tasks needs no store
+
             with self._lock:
                 store = self._sync
                 if store is None:
@@ -43,10 +45,15 @@ class Connections:
 
     def make(self) -> Store:
         """A new asynchronous store, not opened; the caller owns it (a worker does)."""
+        from celeriac.stores import urls
+
         return urls.open_store(broker_options(self.app), backend_options(self.app))
 
-    async def of_loop(self, loop: asyncio.AbstractEventLoop) -> Store:
-        """The open asynchronous store of a loop; callers at the same time share one opening."""
+    async def of_running_loop(self) -> Store:
+        """The open asynchronous store of the running loop; callers at the same time share one opening."""
+        import asyncio  # here, since clients that never await need not pay for its import
+
+        loop = asyncio.get_running_loop()
         opening = self._loops.get(loop)
         if opening is None or (opening.done() and (opening.cancelled() or opening.exception() is not None)):
             opening = self._loops[loop] = loop.create_task(self._open())
@@ -57,9 +64,11 @@ class Connections:
         await store.open()
         return store
 
-    async def close_loop(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Close the store of a loop, if there is one."""
-        opening = self._loops.pop(loop, None)
+    async def close_running_loop(self) -> None:
+        """Close the store of the running loop, if there is one."""
+        import asyncio
+
+        opening = self._loops.pop(asyncio.get_running_loop(), None)
         if opening is not None:
             store = await opening
             await store.close()

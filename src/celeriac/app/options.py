@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import warnings
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -41,6 +40,8 @@ def refuse_unknown(options: dict[str, Any]) -> None:
     stamps = options.get("stamped_headers") or ()
     for name in options:
         if name not in KNOWN_OPTIONS and name not in stamps:
+            import difflib
+
             near = difflib.get_close_matches(name, KNOWN_OPTIONS, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise TypeError(f"apply_async() has no option {name!r}{hint}")

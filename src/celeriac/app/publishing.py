@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -49,6 +48,8 @@ def publish(app: Celeriac, messages: Sequence[Outgoing], options: dict[str, Any]
 
 async def apublish(app: Celeriac, messages: Sequence[Outgoing], options: dict[str, Any]) -> None:
     """As :func:`publish`, without blocking the event loop."""
+    import asyncio  # here, since clients that never await need not pay for its import
+
     store = await app.async_store()
     try:
         return await store.publish(messages)

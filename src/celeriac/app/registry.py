@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING, Any
 
 from celeriac.exceptions import NotRegistered
@@ -17,6 +16,8 @@ class TaskRegistry(dict[str, "Task[Any, Any]"]):
     """Tasks by name; a missing name raises NotRegistered."""
 
     def __missing__(self, name: str) -> Task[Any, Any]:
+        import difflib
+
         near = difflib.get_close_matches(name, self, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise NotRegistered(f"{name}{hint}" if hint else name)

@@ -26,7 +26,8 @@ def locate(app: Celeriac) -> str:
         if isinstance(module, ModuleType) and module is not main and (attribute := _attribute_of(module, app)):
             return f"{module.__name__}:{attribute}"
     if main is not None and (attribute := _attribute_of(main, app)):
-        return f"{_path_of(main)}:{attribute}"
+        # Its tasks are named after the app and not after the module, so that others must load it as the main module.
+        return f"__main__:{_path_of(main)}:{attribute}"
     raise AppNotFound(
         f"{app!r} is not a global variable of any module, so the processes of a worker cannot find it: assign it to "
         "one, as in app = Celeriac(...), or start the worker with celeriac -A module:attribute worker"

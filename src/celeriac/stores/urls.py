@@ -6,8 +6,7 @@ import importlib
 import inspect
 import re
 from collections.abc import Callable
-from importlib import metadata
-from typing import Any, Final, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import msgspec
@@ -16,7 +15,9 @@ from celeriac.exceptions import ImproperlyConfigured, UnsupportedOption
 from celeriac.stores.no_results import NoResults, SyncNoResults
 from celeriac.stores.options import StoreOptions
 from celeriac.stores.store import Store, SyncStore
-from celeriac.stores.two_stores import SyncTwoStores, TwoStores
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoints
 
 __all__ = ["masked", "open_store", "open_sync_store", "plug_in", "same_store", "single_url"]
 
@@ -86,6 +87,8 @@ def open_store(broker: StoreOptions, backend: StoreOptions | None) -> Store:
         if not _takes_results(opened):
             return opened(broker)
         return cast(Any, opened)(broker, backend)  # type: ignore[no-any-return]
+    from celeriac.stores.two_stores import TwoStores  # here, since most apps have one store
+
     return TwoStores(opened(broker), plug_in(backend.url, BACKENDS).open_store(backend), broker.lease)
 
 
@@ -100,6 +103,8 @@ def open_sync_store(broker: StoreOptions, backend: StoreOptions | None) -> SyncS
         if not _takes_results(opened):
             return opened(broker)
         return cast(Any, opened)(broker, backend)  # type: ignore[no-any-return]
+    from celeriac.stores.two_stores import SyncTwoStores
+
     return SyncTwoStores(opened(broker), plug_in(backend.url, BACKENDS).open_sync_store(backend))
 
 
@@ -119,7 +124,9 @@ def plug_in(url: str, group: str = BROKERS) -> PlugIn:
         return _built_in(module, url)
     if ":" in scheme or "." in scheme:
         return _by_name(scheme, url)
-    for entry in metadata.entry_points(group=group, name=scheme):
+    for entry in _entry_points(group):
+        if entry.name != scheme:
+            continue
         return cast(PlugIn, entry.load())
     raise ImproperlyConfigured(_unknown(scheme, group, url))
 
@@ -156,6 +163,13 @@ def single_url(url: str | list[str] | tuple[str, ...], setting: str = "broker_ur
             f"name one, such as {masked(found[0])}"
         )
     return found[0]
+
+
+def _entry_points(group: str) -> EntryPoints:
+    """The installed plug-ins of a group."""
+    from importlib import metadata  # here, since it is slow to import and rarely needed
+
+    return metadata.entry_points(group=group)
 
 
 def _masked_one(url: str) -> str:
@@ -211,7 +225,7 @@ def _by_name(name: str, url: str) -> PlugIn:
 def _unknown(scheme: str, group: str, url: str) -> str:
     import difflib  # only when something is wrong
 
-    known = sorted({*_BUILT_IN, *(entry.name for entry in metadata.entry_points(group=group))})
+    known = sorted({*_BUILT_IN, *(entry.name for entry in _entry_points(group))})
     near = difflib.get_close_matches(scheme.lower(), known, n=1)
     question = f"; did you mean {near[0]}://?" if near else ""
     kind = "broker" if group == BROKERS else "result backend"

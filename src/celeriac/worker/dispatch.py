@@ -18,11 +18,11 @@ from celeriac.worker.request import Request
 
 __all__ = ["Dispatch", "Slot"]
 
-HORIZON: Final = 0.003
+HORIZON: Final = 0.005
 """Seconds of work that may wait in a child: long against the time to hand more over, short against what people notice."""
 LONG: Final = 0.001
 """Seconds from which a task is handed over one at a time."""
-MAX_WAITING: Final = 128
+MAX_WAITING: Final = 256
 """Requests that may be in a child beyond its capacity, however short they are."""
 READ_AHEAD_BELOW: Final = 0.02
 """Mean run time in seconds below which the next request per slot is fetched ahead, to hide the broker's round trip."""

@@ -21,7 +21,7 @@ __all__ = ["Settler"]
 
 logger = logging.getLogger("celeriac.worker")
 
-MAX_BATCH: Final = 256
+MAX_BATCH: Final = 128
 """Settlements in one round trip (DECISIONS: Redis)."""
 PAUSE: Final = 1.0
 """Seconds before a batch is sent again after the store gave up on it."""

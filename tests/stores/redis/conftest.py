@@ -39,6 +39,13 @@ def server(shared_server: RedisServer) -> RedisServer:
 
 
 @pytest.fixture
+def own_server() -> Iterator[RedisServer]:
+    """A server that the test may stop."""
+    with redis_server(appendonly=True) as server:
+        yield server
+
+
+@pytest.fixture
 def client(server: RedisServer) -> Iterator[Any]:
     """Another program on that server."""
     with redis.Redis.from_url(server) as connected:

@@ -30,7 +30,15 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def file(path: Path, clock: Clock) -> Iterator[StoreFile]:
+def file(path: Path) -> Iterator[StoreFile]:
+    """A connection to the file."""
+    file = StoreFile(path)
+    yield file
+    file.close()
+
+
+@pytest.fixture
+def timed_file(path: Path, clock: Clock) -> Iterator[StoreFile]:
     """A connection to the file, by the test's clock."""
     file = StoreFile(path, clock=clock)
     yield file

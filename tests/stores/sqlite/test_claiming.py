@@ -38,75 +38,81 @@ def message(name: object, queue: str = "work", priority: int = 0, due: float | N
     return Outgoing(queue, str(name).encode(), priority, due)
 
 
-def test_a_queue_that_has_little_leaves_its_share_to_the_others(file: StoreFile, holder: Holder) -> None:
-    put(file, *(message(number, "full") for number in range(50)), message("x", "little"))
-    deliveries = take(file, holder, 20, ("little", "full", "empty"))
+def test_a_queue_that_has_little_leaves_its_share_to_the_others(timed_file: StoreFile, holder: Holder) -> None:
+    put(timed_file, *(message(number, "full") for number in range(50)), message("x", "little"))
+    deliveries = take(timed_file, holder, 20, ("little", "full", "empty"))
     assert len(deliveries) == 20
     assert "x" in names(deliveries)
 
 
-def test_the_queue_that_is_served_first_changes(file: StoreFile, holder: Holder) -> None:
+def test_the_queue_that_is_served_first_changes(timed_file: StoreFile, holder: Holder) -> None:
     queues = ("one", "two", "three")
-    put(file, *(message(queue, queue) for queue in queues for _ in range(4)))
-    served = [names(take(file, holder, 1, queues))[0] for _ in range(6)]
+    put(timed_file, *(message(queue, queue) for queue in queues for _ in range(4)))
+    served = [names(take(timed_file, holder, 1, queues))[0] for _ in range(6)]
     assert served == ["one", "two", "three"] * 2
 
 
-def test_a_flood_of_due_messages_leaves_room_for_immediate_ones(file: StoreFile, holder: Holder, clock: Clock) -> None:
-    put(file, *(message("flood", due=clock.now + 1) for _ in range(300)))
+def test_a_flood_of_due_messages_leaves_room_for_immediate_ones(
+    timed_file: StoreFile, holder: Holder, clock: Clock
+) -> None:
+    put(timed_file, *(message("flood", due=clock.now + 1) for _ in range(300)))
     clock.now += 2
-    put(file, *(message("immediate") for _ in range(20)))
-    taken = [names(take(file, holder, 20)) for _ in range(3)]
+    put(timed_file, *(message("immediate") for _ in range(20)))
+    taken = [names(take(timed_file, holder, 20)) for _ in range(3)]
     assert "immediate" in taken[1]
     assert sum(batch.count("immediate") for batch in taken) == 20
     assert all(len(batch) == 20 for batch in taken)
 
 
 def test_a_flood_leaves_room_even_when_messages_are_taken_one_by_one(
-    file: StoreFile, holder: Holder, clock: Clock
+    timed_file: StoreFile, holder: Holder, clock: Clock
 ) -> None:
-    put(file, *(message("flood", due=clock.now + 1) for _ in range(30)))
+    put(timed_file, *(message("flood", due=clock.now + 1) for _ in range(30)))
     clock.now += 2
-    put(file, message("immediate"))
-    taken = [names(take(file, holder, 1))[0] for _ in range(5)]
+    put(timed_file, message("immediate"))
+    taken = [names(take(timed_file, holder, 1))[0] for _ in range(5)]
     assert "immediate" in taken
 
 
-def test_the_end_of_a_flood_is_reached(file: StoreFile, holder: Holder, clock: Clock) -> None:
-    put(file, *(message(number, due=clock.now + 1) for number in range(100)))
+def test_the_end_of_a_flood_is_reached(timed_file: StoreFile, holder: Holder, clock: Clock) -> None:
+    put(timed_file, *(message(number, due=clock.now + 1) for number in range(100)))
     clock.now += 2
     taken: list[str] = []
     for _ in range(200):
-        taken += names(take(file, holder, 3))
+        taken += names(take(timed_file, holder, 3))
     assert sorted(taken, key=int) == [str(number) for number in range(100)]
 
 
-def test_held_messages_become_ready_in_the_order_of_their_times(file: StoreFile, holder: Holder, clock: Clock) -> None:
-    put(file, *(message(delay, due=clock.now + delay) for delay in (3, 1, 2)))
+def test_held_messages_become_ready_in_the_order_of_their_times(
+    timed_file: StoreFile, holder: Holder, clock: Clock
+) -> None:
+    put(timed_file, *(message(delay, due=clock.now + delay) for delay in (3, 1, 2)))
     clock.now += 5
-    assert names(take(file, holder, 10)) == ["1", "2", "3"]
+    assert names(take(timed_file, holder, 10)) == ["1", "2", "3"]
 
 
-def test_claims_of_other_stores_and_nonsense_end_nothing(file: StoreFile, holder: Holder) -> None:
-    put(file, message("a"))
-    (delivery,) = take(file, holder, 1)
+def test_claims_of_other_stores_and_nonsense_end_nothing(timed_file: StoreFile, holder: Holder) -> None:
+    put(timed_file, message("a"))
+    (delivery,) = take(timed_file, holder, 1)
     name, batch, number = delivery.claim.split(b":")
     wrong = [b"", b"x", b"a:b:c", b"\xff:1:1", b"x:%b:%b" % (batch, number), b"%b:999:%b" % (name, number)]
     settlements = [Settlement(claim) for claim in (*wrong, delivery.claim)]
-    assert file.run(partial(settling.settle, options=holder.options, settlements=settlements), 1) == wrong
+    assert timed_file.run(partial(settling.settle, options=holder.options, settlements=settlements), 1) == wrong
 
 
-def test_a_busy_store_looks_for_ended_leases_by_itself(file: StoreFile, holder: Holder, clock: Clock) -> None:
-    put(file, message("lost"))
-    take(file, Holder(StoreOptions(url="", lease=5.0)), 1)
-    assert take(file, holder, 1) == []
+def test_a_busy_store_looks_for_ended_leases_by_itself(timed_file: StoreFile, holder: Holder, clock: Clock) -> None:
+    put(timed_file, message("lost"))
+    take(timed_file, Holder(StoreOptions(url="", lease=5.0)), 1)
+    assert take(timed_file, holder, 1) == []
     clock.now += 6
-    (delivery,) = take(file, holder, 1)
+    (delivery,) = take(timed_file, holder, 1)
     assert delivery.losses == 1
 
 
-def test_a_clock_that_was_set_back_does_not_stop_the_sweeps(file: StoreFile, holder: Holder, clock: Clock) -> None:
-    take(file, holder, 1)
+def test_a_clock_that_was_set_back_does_not_stop_the_sweeps(
+    timed_file: StoreFile, holder: Holder, clock: Clock
+) -> None:
+    take(timed_file, holder, 1)
     clock.now -= 3600
     assert holder.must_sweep(clock.now)
 

@@ -19,6 +19,8 @@ from celeriac.stores.sqlite.file import StoreFile
 from celeriac.stores.sqlite.transaction import Transaction
 from celeriac.stores.store import ChordPart, ResultRecord
 
+from .clock import Clock
+
 OpenStore = Callable[..., Awaitable[SQLiteStore]]
 
 
@@ -233,14 +235,16 @@ def test_a_part_of_a_chord_counts_once(file: StoreFile) -> None:
     assert file.read(partial(results.parts, group_id="group"), 1) == [parts[1], first]
 
 
-def test_a_success_that_has_expired_gives_way(file: StoreFile, clock: object) -> None:
-    file.run(partial(results.store, records=[ResultRecord("a", b"done", expires=10)]), 1)
-    file.run(partial(results.store, records=[started("a")]), 1)
-    assert file.read(partial(results.read, task_ids=["a"]), 1) == [b"done"]
-    clock.now += 11  # type: ignore[attr-defined]
-    assert file.read(partial(results.read, task_ids=["a"]), 1) == [None]
-    file.run(partial(results.store, records=[started("a")]), 1)
-    assert file.read(partial(results.read, task_ids=["a"]), 1) == [b"started"]
+def test_a_success_that_has_expired_gives_way(timed_file: StoreFile, clock: Clock) -> None:
+    def store(record: ResultRecord) -> list[bytes | None]:
+        timed_file.run(partial(results.store, records=[record]), 1)
+        return timed_file.read(partial(results.read, task_ids=["a"]), 1)
+
+    store(ResultRecord("a", b"done", expires=10))
+    assert store(started("a")) == [b"done"]
+    clock.now += 11
+    assert timed_file.read(partial(results.read, task_ids=["a"]), 1) == [None]
+    assert store(started("a")) == [b"started"]
 
 
 def test_a_client_waits_no_longer_for_the_lock_than_it_may(client: SyncSQLiteStore, file: StoreFile) -> None:

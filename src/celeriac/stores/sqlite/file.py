@@ -224,8 +224,9 @@ class StoreFile:
         return connection
 
     def _set_up(self, connection: sqlite3.Connection, patience: float) -> None:
+        # Any of these may find the file locked: by who makes it at this moment, or recovers its log after a crash.
         for pragma in (*_PRAGMAS, f"PRAGMA synchronous = {self._synchronous}"):
-            connection.execute(pragma)
+            self._retry(partial(connection.execute, pragma), patience)
         self._retry(partial(self._set_up_file, connection), patience)
 
     def _set_up_file(self, connection: sqlite3.Connection) -> None:

@@ -73,30 +73,32 @@ class SyncSQLiteStore:
         deadline = None if timeout is None else time.monotonic() + timeout
         lacking = dict.fromkeys(task_ids)
         bell = self._take_bell()
-        found, watched = self._watch(bell, list(lacking), again=False), False
+        # Tasks that are registered in the file, or may be: a result that was told of is registered no more.
+        registered = set(lacking)
         try:
+            found = self._watch(bell, list(lacking), again=False)
+            registered.difference_update(task_id for task_id, _ in found)
             while True:
-                unready = []
                 for task_id, payload in found:
                     if task_id in lacking and ready(payload):
                         del lacking[task_id]
                         yield task_id, payload
-                    elif task_id in lacking:
-                        unready.append(task_id)
                 if not lacking:
                     return
-                if unready and not watched:
-                    found, watched = self._watch(bell, unready, again=True), True
+                if unwatched := [task_id for task_id in lacking if task_id not in registered]:
+                    registered.update(unwatched)
+                    found = self._watch(bell, unwatched, again=True)
                     continue
                 left = LOOK_INTERVAL if deadline is None else deadline - time.monotonic()
                 if left <= 0:
                     raise TimeoutError(timeout_text(lacking, timeout))
                 if bell.wait(min(left, LOOK_INTERVAL)):
-                    found, watched = self._run(partial(results.take_told, socket=bell.name)), False
+                    found = self._run(partial(results.take_told, socket=bell.name))
+                    registered.difference_update(task_id for task_id, _ in found)
                 else:
-                    found, watched = self._watch(bell, list(lacking), again=True), True
+                    found = self._watch(bell, list(lacking), again=True)
         finally:
-            self._return_bell(bell, list(lacking))
+            self._return_bell(bell, list(registered))
 
     def forget(self, task_ids: Sequence[str]) -> None:
         """Drop the results of these tasks."""
@@ -132,10 +134,14 @@ class SyncSQLiteStore:
             bell.close()
         return Bell(self._file.folder)
 
-    def _return_bell(self, bell: Bell, lacking: list[str]) -> None:
+    def _return_bell(self, bell: Bell, registered: list[str]) -> None:
         if self._closed or not bell.is_mine:
             bell.close()
             return
-        if lacking:
-            self._run(partial(results.unwatch, socket=bell.name, task_ids=lacking))
+        try:
+            if registered:
+                self._run(partial(results.unwatch, socket=bell.name, task_ids=registered))
+        except BaseException:
+            bell.close()
+            raise
         self._bells.append(bell)

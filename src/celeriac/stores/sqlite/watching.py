@@ -74,6 +74,8 @@ class Watch:
         self._database = database
         self._bell = LoopBell(folder, self._fetch)
         self._waits: dict[str, set[_Wait]] = {}
+        # Tasks that are registered in the file, or may be.
+        self._registered: set[str] = set()
         self._closed = False
         self._fetching = False
         self._rung_again = False
@@ -116,10 +118,13 @@ class Watch:
     async def _watch(self, wait: _Wait, again: bool) -> None:
         """Watch what is unwatched, and look at what is stored: what came between two looks is not missed."""
         task_ids = list(wait.unwatched)
+        self._registered.update(task_ids)
         found = await self._database.submit(partial(results.watch, socket=self.name, task_ids=task_ids, again=again))
         wait.unwatched.difference_update(task_ids)
         if not again:
-            wait.unwatched.update(task_id for task_id, _ in found)
+            stored = {task_id for task_id, _ in found}
+            wait.unwatched |= stored
+            self._registered -= stored
         wait.arrived.update(found)
 
     def _fetch(self) -> None:
@@ -135,6 +140,7 @@ class Watch:
         self._fetching = False
         error = fetched.exception()
         if error is None:
+            self._registered.difference_update(task_id for task_id, _ in fetched.result())
             self._arrive(fetched.result())
         else:
             logger.warning("could not read the awaited results, trying again in %d s: %s", LOOK_INTERVAL, error)
@@ -158,7 +164,8 @@ class Watch:
             waits.discard(wait)
             if not waits:
                 del self._waits[task_id]
-        unwatched = [task_id for task_id in wait.lacking if task_id not in self._waits]
+        unwatched = [task_id for task_id in wait.task_ids if task_id in self._registered and task_id not in self._waits]
+        self._registered.difference_update(unwatched)
         if unwatched and not self._closed:
             self._database.post(partial(results.unwatch, socket=self.name, task_ids=unwatched))
 

@@ -11,10 +11,12 @@ local MOVED_AT_ONCE, KEPT = 100, 3600
 local score = call('ZSCORE', KEYS[1], ARGV[1])
 local now = clock()
 if ARGV[2] ~= '1' and not (score and tonumber(score) <= now) then return 0 end
-call('LLEN', KEYS[2]); call('LLEN', KEYS[3])
-call('ZREM', KEYS[1], '')
 local moved = 0
-while moved < MOVED_AT_ONCE and call('LMOVE', KEYS[2], KEYS[3], 'LEFT', 'RIGHT') do moved = moved + 1 end
+if call('LLEN', KEYS[2]) > 0 then
+  call('LLEN', KEYS[3])
+  call('ZREM', KEYS[1], '')
+end
+while moved < MOVED_AT_ONCE and call('EXISTS', KEYS[2]) == 1 and call('LMOVE', KEYS[2], KEYS[3], 'LEFT', 'RIGHT') do moved = moved + 1 end
 local over = ARGV[3] == '1' or (score and tonumber(score) < now - KEPT)
 if over and call('LLEN', KEYS[2]) == 0 then call('ZREM', KEYS[1], ARGV[1]) end
 return moved
