@@ -26,8 +26,12 @@ INTERRUPTED: Final = 130
 
 
 @click.command()
-@click.option("--files", default=1_000_000, show_default="all", type=click.IntRange(1), help="Index at most so many files.")
-@click.option("--root", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Index this folder instead.")
+@click.option(
+    "--files", default=1_000_000, show_default="all", type=click.IntRange(1), help="Index so many files at most."
+)
+@click.option(
+    "--root", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Index this folder instead."
+)
 @click.option("--concurrency", type=click.IntRange(1), help="Worker processes. [default: one for each processor]")
 def main(files: int, root: Path | None, concurrency: int | None) -> None:
     """Index the Python standard library with Celeriac, while things break on purpose."""
@@ -52,7 +56,7 @@ def main(files: int, root: Path | None, concurrency: int | None) -> None:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+    signal.raise_signal(signal.SIGINT)  # which asyncio.run turns into an orderly end
 
 
 async def _demonstrate(console: Console, root: Path, folder: Path, concurrency: int, files: int) -> bool:
@@ -75,7 +79,7 @@ async def _demonstrate(console: Console, root: Path, folder: Path, concurrency: 
         report(console, pipeline, findings, root)
         pipeline.index.close()
     finally:
-        worker.stop()
+        await worker.stop()
         await app.aclose()
     console.print(f"\nThat took {time.monotonic() - began:.0f} s. The worker is stopped, the files are gone.")
     return all(finding.kept for finding in findings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import warnings
 from collections import Counter
@@ -10,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, TypedDict
 
-__all__ = ["ModuleFacts", "WordCounts", "find_cycles", "parse_source", "source_files", "word_counts"]
+__all__ = ["ModuleFacts", "WordCounts", "find_cycles", "import_graph", "parse_source", "source_files", "word_counts"]
 
 NOT_THE_LIBRARY: Final = frozenset({"site-packages", "dist-packages", "__pycache__"})
 FREQUENT: Final = 200
@@ -82,17 +83,36 @@ def word_counts(path: str) -> WordCounts:
     return {"path": path, "total": words.total(), "counts": dict(words.most_common(FREQUENT))}
 
 
+def import_graph(modules: Sequence[ModuleFacts]) -> dict[str, list[str]]:
+    """What each module or package at the top imports."""
+    root = os.path.commonpath([os.path.dirname(facts["path"]) for facts in modules])
+    graph: dict[str, set[str]] = {}
+    for facts in modules:
+        name = Path(facts["path"]).relative_to(root).parts[0].removesuffix(".py")
+        graph.setdefault(name, set()).update(facts["imports"])
+    return {name: sorted(imports) for name, imports in graph.items()}
+
+
 def find_cycles(graph: dict[str, list[str]]) -> Iterator[list[str]]:
-    """Yield the ways on which a module imports itself through others. There are more than anybody can wait for."""
-    for start in sorted(graph):
-        trail, branches = [start], [iter(graph[start])]
-        while trail:
-            following = next(branches[-1], None)
-            if following is None:
-                trail.pop()
-                branches.pop()
-            elif following == start:
-                yield [*trail, start]
-            elif following > start and following in graph and following not in trail:
-                trail.append(following)
-                branches.append(iter(graph[following]))
+    """Yield the ways on which a module imports itself through others, the short ones first.
+
+    There are more than anybody can wait for.
+    """
+    for length in range(2, len(graph) + 1):
+        for start in sorted(graph):
+            yield from _cycles_of(graph, start, length)
+
+
+def _cycles_of(graph: dict[str, list[str]], start: str, length: int) -> Iterator[list[str]]:
+    """Cycles of so many modules of which ``start`` is the first by name, so that each cycle is found once."""
+    trail, branches = [start], [iter(graph[start])]
+    while trail:
+        following = next(branches[-1], None)
+        if following is None:
+            trail.pop()
+            branches.pop()
+        elif following == start and len(trail) == length:
+            yield [*trail, start]
+        elif len(trail) < length and following > start and following in graph and following not in trail:
+            trail.append(following)
+            branches.append(iter(graph[following]))

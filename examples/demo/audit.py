@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from celeriac import states
+from demo import trouble
 from demo.app import app
 from demo.index import Index
 from demo.pipeline import Call
@@ -32,14 +33,29 @@ async def audit(calls: list[Call], tally: Tally, index: Index) -> list[Finding]:
     open_ends = [call for call in calls if outcomes[call.result.id] not in states.READY_STATES]
     surprises = [call for call in calls if outcomes[call.result.id] == states.FAILURE and call.name not in MAY_FAIL]
     silent = [call for call in calls if not tally.runs[call.result.id]]
+    killed = [call for call in calls if call.name == "parse_module" and trouble.is_lethal(call.subject)]
+    lost = [call for call in killed if tally.runs[call.result.id] == 1 or outcomes[call.result.id] != states.SUCCESS]
     parsed, counted = (_successes(calls, outcomes, name) for name in ("parse_module", "count_words"))
     modules, words = index.sizes()
     left = (await (await app.async_store()).counts([app.conf.task_default_queue]))[app.conf.task_default_queue]
     return [
-        Finding("every task that was sent has ended", not open_ends, f"{len(calls):,} sent, {len(open_ends)} without an end"),
+        Finding(
+            "every task that was sent has ended", not open_ends, f"{len(calls):,} sent, {len(open_ends)} without an end"
+        ),
         Finding("every one of them was really run", not silent, f"{len(silent)} that no process ever started"),
-        Finding("only what was to fail has failed", not surprises, f"{len(tally.failures)} failures, {len(surprises)} surprises"),
-        Finding("every success had its callback", (modules, words) == (parsed, counted), f"{modules:,} + {words:,} rows"),
+        Finding(
+            "only what was to fail has failed",
+            not surprises,
+            f"{len(tally.failures)} failures, {len(surprises)} surprises",
+        ),
+        Finding(
+            "what killed its process ran again",
+            bool(killed) and not lost,
+            f"{len(killed)} processes killed, {len(lost)} tasks lost",
+        ),
+        Finding(
+            "every success had its callback", (modules, words) == (parsed, counted), f"{modules:,} + {words:,} rows"
+        ),
         Finding(
             "nothing is left in the broker",
             not (left.ready or left.held or left.in_flight or left.dead),

@@ -1,4 +1,4 @@
-"""The live display: a bar, the counters, and what runs at this moment. Without a terminal, a plain line now and then."""
+"""The live display: a bar, the counters, and what runs now. Without a terminal, a plain line now and then."""
 
 from __future__ import annotations
 
@@ -44,6 +44,7 @@ class Display:
         self._bar = self._progress.add_task(self._stage, total=None)
         self._samples: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
         self._said = 0.0
+        self._height = 1
         # Refreshed by `update` alone: no thread looks at the tally while it changes.
         self._live = Live(console=console, auto_refresh=False, get_renderable=self._picture, transient=True)
 
@@ -111,8 +112,12 @@ class Display:
 
     def _running(self) -> RenderableType:
         now, grid = time.time(), Table.grid(padding=(0, 2))
-        for entry in list(self.tally.running.values())[-RUNNING_SHOWN:]:
+        shown = list(self.tally.running.values())[-RUNNING_SHOWN:]
+        self._height = max(self._height, len(shown))
+        for entry in shown:
             grid.add_row(*_row(entry, now))
+        for _ in range(self._height - len(shown)):  # the picture does not jump
+            grid.add_row("")
         return grid
 
 

@@ -1,7 +1,7 @@
 """The ledger: what really ran, written by the tasks' processes into a file that the broker knows nothing of.
 
-One line an event, each written at once and at the end of the file, so that any number of processes share it and a killed
-one leaves whole lines only. Celeriac's signals write it; the tasks themselves need not know.
+One line an event, each written at once and at the end of the file, so that any number of processes share it and a
+killed one leaves whole lines only. Celeriac's signals write it; the tasks themselves need not know.
 """
 
 from __future__ import annotations
@@ -78,7 +78,8 @@ def _write(kind: Kind, task: Any, cause: str = "") -> None:
 
 
 def _text(error: object) -> str:
-    return f"{type(error).__name__}: {error}"[:CAUSE_LENGTH]
+    name, text = type(error).__name__, str(error)
+    return (text if text.startswith(name) else f"{name}: {text}")[:CAUSE_LENGTH]
 
 
 @task_prerun.connect

@@ -26,6 +26,8 @@ LIMIT: Final = 300.0
 TICK: Final = 0.1
 """Seconds between two looks into the ledger."""
 PINGS: Final = 300
+FOLLOWED: Final = ("parse_module", "count_words")
+"""Tasks with a callback."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ class Pipeline:
         self.cycles: Cycles | None = None
         self.ledger = Ledger()
         self.index = Index()
+        self._news = asyncio.Event()
 
     @property
     def tally(self) -> Tally:
@@ -97,12 +100,14 @@ class Pipeline:
     async def _watch(self) -> None:
         while True:
             self.look()
+            news, self._news = self._news, asyncio.Event()
+            news.set()
             self.worker.check()
             await asyncio.sleep(TICK)
 
     async def _until(self, condition: Callable[[], bool]) -> None:
         while not condition():
-            await asyncio.sleep(TICK)
+            await self._news.wait()
 
     async def _index_everything(self, group: asyncio.TaskGroup) -> None:
         self.display.stage("discovering modules")
@@ -142,15 +147,14 @@ class Pipeline:
         self.display.note(f"[bold red]kill -9[/] of the whole worker, with {running} tasks running, {after:,} done")
         await self.worker.start()
         self.timings.outage = time.monotonic() - began
-        self.display.note(f"another worker is ready after {self.timings.outage:.1f} s, and goes on")
+        self.display.note(f"another worker is ready after {self.timings.outage:.1f} s")
         self.display.stage("parsing and counting")
 
     def _callbacks_are_done(self) -> bool:
         """Every success of the two tasks has its row in the index."""
-        failed = {entry.name for entry in self.tally.failures}
-        missing = {name: sum(entry.name == name for entry in self.tally.failures) for name in failed}
-        files = sum(call.name == "parse_module" for call in self.calls)
-        self.display.total = len(self.calls) + 2 * files - missing.get("parse_module", 0) - missing.get("count_words", 0)
+        followed = sum(call.name in FOLLOWED for call in self.calls)
+        failed = sum(entry.name in FOLLOWED for entry in self.tally.failures)
+        self.display.total = len(self.calls) + followed - failed
         return len(self.tally.ended) >= self.display.total
 
     async def _meet_limits(self) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, Group, JustifyMethod, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -25,7 +25,14 @@ SHOWN: Final = 8
 FAILURES_SHOWN: Final = 12
 WIDE: Final = 110
 """Columns from which tables stand side by side."""
+CAUSE_SHOWN: Final = 85
+"""Characters of a failure's cause."""
 BAR: Final = 20
+CYCLE_SHOWN: Final = 4
+"""Modules of a cycle."""
+ACCIDENTS_SHOWN: Final = 6
+LEFT: Final = ("", "cause", "file")
+"""Columns of text."""
 
 
 def report(console: Console, pipeline: Pipeline, findings: list[Finding], root: Path) -> None:
@@ -36,7 +43,8 @@ def report(console: Console, pipeline: Pipeline, findings: list[Finding], root: 
     _side_by_side(console, [_docstrings(modules, root), _cycles(pipeline)])
     console.rule("[bold]How it went")
     _side_by_side(console, [_timings(pipeline.timings, pipeline.tally), _run_times(pipeline.tally, pipeline.timings)])
-    _side_by_side(console, [_failures(pipeline.tally), _accidents(pipeline.tally)])
+    _side_by_side(console, [_accidents(pipeline.tally)])
+    _side_by_side(console, [_failures(pipeline.tally)])
     console.rule("[bold]Is every task accounted for?")
     for finding in findings:
         mark = "[bold green]yes[/]" if finding.kept else "[bold red]NO[/] "
@@ -53,9 +61,12 @@ def _side_by_side(console: Console, tables: list[RenderableType]) -> None:
 
 
 def _table(title: str, *columns: str, rows: Iterable[tuple[str, ...]]) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table = Table(
+        title=title, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0), header_style="dim"
+    )
     for number, column in enumerate(columns):
-        table.add_column(column, justify="right" if number and column not in ("", "cause", "file") else "left")
+        justify: JustifyMethod = "right" if number and column not in LEFT else "left"
+        table.add_column(column, justify=justify, no_wrap=True, overflow="ellipsis")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     return table
@@ -114,7 +125,7 @@ def _cycles(pipeline: Pipeline) -> Table:
     rows = [
         ("found", f"{cycles['found']:,}"),
         ("longest", f"{max(0, len(longest) - 1)} modules"),
-        ("such as", " → ".join(longest[:3]) + " → ..."),
+        ("such as", " → ".join(longest[:CYCLE_SHOWN]) + (" → ..." if len(longest) > CYCLE_SHOWN else "")),
         ("ended by", "itself" if cycles["complete"] else "its soft time limit"),
     ]
     return _table("Import cycles", "", "", rows=rows)
@@ -145,7 +156,7 @@ def _times(name: str, seconds: list[float]) -> tuple[str, ...]:
 
 
 def _failures(tally: Tally) -> Table:
-    rows = [(entry.name, entry.subject, entry.cause) for entry in tally.failures[:FAILURES_SHOWN]]
+    rows = [(entry.name, entry.subject, entry.cause[:CAUSE_SHOWN]) for entry in tally.failures[:FAILURES_SHOWN]]
     if len(tally.failures) > FAILURES_SHOWN:
         rows.append(("...", f"{len(tally.failures) - FAILURES_SHOWN} more", ""))
     return _table("Failures", "task", "file", "cause", rows=rows)
@@ -157,6 +168,6 @@ def _accidents(tally: Tally) -> Table:
         ("reads that failed and were retried", f"{len(tally.retries):,}"),
         ("deliveries lost with their process, delivered again", f"{len(tally.redeliveries):,}"),
         ("of those, had just ended, and ran again", f"{len(tally.again):,}"),
-        *((f"  {subject}", f"{count}x") for subject, count in redelivered.most_common(FAILURES_SHOWN)),
+        *((f"  {subject}", f"{count}x") for subject, count in redelivered.most_common(ACCIDENTS_SHOWN)),
     ]
     return _table("Accidents", "", "", rows=rows)

@@ -72,8 +72,7 @@ def index_words(words: WordCounts) -> None:
 @app.task(soft_time_limit=SEARCH_LIMIT)
 def import_cycles() -> Cycles:
     """Look for import cycles until the soft time limit says stop, and return what was found by then."""
-    modules = Index.here().modules()
-    graph = {Path(facts["path"]).stem: facts["imports"] for facts in modules}
+    graph = analysis.import_graph(Index.here().modules())
     found, longest, complete = 0, list[str](), False
     try:
         for cycle in analysis.find_cycles(graph):

@@ -8,17 +8,22 @@ import zlib
 from pathlib import Path
 from typing import Final
 
-__all__ = ["BROKEN", "FlakyRead", "strike", "write_broken_module"]
+__all__ = ["FlakyRead", "is_lethal", "strike", "write_broken_module"]
 
 FLAKY: Final = 25
 """One read in so many fails at the first attempt."""
-LETHAL: Final = 450
-"""One module in so many kills the process that parses it, the first time."""
+LETHAL: Final = frozenset({"argparse.py", "socket.py", "textwrap.py"})
+"""Modules that kill the process that parses them, the first time. Every Python has them."""
 BROKEN: Final = "broken_on_purpose.py"
 
 
 class FlakyRead(OSError):
     """A disk or a network that did not answer this time."""
+
+
+def is_lethal(path: str) -> bool:
+    """Whether parsing that file kills the process at first."""
+    return Path(path).name in LETHAL
 
 
 def strike(path: str, retries: int, losses: int) -> None:
@@ -32,10 +37,9 @@ def strike(path: str, retries: int, losses: int) -> None:
     Raises:
         FlakyRead: the read is planned to fail.
     """
-    number = zlib.crc32(Path(path).name.encode())
-    if number % LETHAL == 0 and not losses:
+    if is_lethal(path) and not losses:
         os.kill(os.getpid(), signal.SIGKILL)
-    if number % FLAKY == 0 and not retries:
+    if zlib.crc32(Path(path).name.encode()) % FLAKY == 0 and not retries:
         raise FlakyRead(f"{Path(path).name}: the disk did not answer")
 
 

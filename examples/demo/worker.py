@@ -16,7 +16,7 @@ START_LIMIT: Final = 30.0
 STOP_LIMIT: Final = 10.0
 """Seconds for a warm shutdown before the worker is killed."""
 PAUSE: Final = 0.02
-"""Seconds between two looks at a process that is about to start or to end."""
+"""Seconds between two looks at the log of a worker that is about to start."""
 LOG_TAIL: Final = 30
 """Lines of the log that an error shows."""
 READY: Final = "ready."
@@ -37,26 +37,25 @@ class WorkerProcess:
     def __init__(self, concurrency: int, log: Path) -> None:
         self.concurrency = concurrency
         self.log = log
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> float:
         """Start it and wait until it takes work; returns how long that took, in seconds."""
         began = time.monotonic()
-        command = [sys.executable, "-m", "celeriac", "-A", "demo.app", "worker", "--quiet", "--loglevel", "INFO"]
-        command += ["--concurrency", str(self.concurrency), "--hostname", f"demo{time.monotonic_ns()}@%h"]
-        seen = self._lines()
+        seen = len(self._lines())
         with self.log.open("ab") as log:
-            # A session of its own, so that Ctrl-C reaches the demo alone, which then ends the worker in order.
-            self._process = subprocess.Popen(
-                command,
+            self._process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "celeriac", "-A", "demo.app", "worker", "--quiet", "--loglevel", "INFO"),
+                *("--concurrency", str(self.concurrency)),
                 cwd=Path(__file__).parent.parent,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                start_new_session=True,
                 env=os.environ | {"NO_COLOR": "1"},
+                # A session of its own, so that Ctrl-C reaches the demo alone, which then ends the worker in order.
+                start_new_session=True,
             )
-        while not any(READY in line for line in self._lines()[len(seen) :]):
+        while not any(READY in line for line in self._lines()[seen:]):
             self.check()
             if time.monotonic() - began > START_LIMIT:
                 raise WorkerFailed(f"the worker was not ready after {START_LIMIT:.0f} s:\n{self.tail()}")
@@ -65,7 +64,7 @@ class WorkerProcess:
 
     def check(self) -> None:
         """Raise WorkerFailed if it ended by itself."""
-        if self._process is not None and self._process.poll() is not None:
+        if self._process is not None and self._process.returncode is not None:
             raise WorkerFailed(f"the worker ended with code {self._process.returncode}:\n{self.tail()}")
 
     async def kill(self) -> None:
@@ -73,19 +72,19 @@ class WorkerProcess:
         process, self._process = self._process, None
         if process is not None:
             process.kill()
-            await asyncio.to_thread(process.wait)
+            await process.wait()
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         """End it in order, by force if it takes too long; harmless when it has ended."""
         process, self._process = self._process, None
-        if process is None:
+        if process is None or process.returncode is not None:
             return
         process.terminate()
         try:
-            process.wait(STOP_LIMIT)
-        except subprocess.TimeoutExpired:
+            await asyncio.wait_for(process.wait(), STOP_LIMIT)
+        except TimeoutError:
             process.kill()
-            process.wait()
+            await process.wait()
 
     def tail(self) -> str:
         """The end of its log."""

@@ -2,6 +2,9 @@
 
     {"status": STATE, "result": ..., "traceback": text | null, "children": [...], "date_done": ISO 8601 | null,
      ["group_id"], ["parent_id"], "task_id": id, [name, args, kwargs, worker, retries, queue: when extended]}
+
+Celery 5.7 may compress a document (its setting ``result_compression``): such a payload begins with a mark and the
+compression's content type (protocol.md, section 13). It is read here, and never written.
 """
 
 from __future__ import annotations
@@ -14,11 +17,19 @@ import msgspec
 
 from celeriac import serialization
 from celeriac.exceptions import DecodeError
+from celeriac.saferepr import saferepr
+from celeriac.serialization import compression
 from celeriac.states import READY_STATES
 
 __all__ = ["decode", "encode", "now", "readiness", "status_of"]
 
 JSON: Final = "json"
+COMPRESSED: Final = b"\x00celery-compressed\x00"
+"""How a compressed document begins; the content type and one more zero byte follow."""
+LARGEST: Final = 256 * 1024 * 1024
+"""Bytes that a compressed document may take when it is decompressed: far above ``result_max_size``, far below memory."""
+NAMED_SIZE: Final = 100
+"""Characters of something that is no document, in the error that says so."""
 
 
 class _Status(msgspec.Struct):
@@ -48,19 +59,30 @@ def decode(payload: bytes, serializer: str, accept: frozenset[str] | None = None
     Raises:
         DecodeError: it is none; it was written with another ``result_serializer``.
     """
+    if payload.startswith(COMPRESSED):
+        payload = _decompressed(payload)
     chosen = serialization.serializer(serializer)
     document = serialization.loads(payload, chosen.content_type, chosen.content_encoding, accept)
-    if not isinstance(document, dict) or "status" not in document:
-        raise DecodeError("what is stored for this task is not a result document; is it from another result_serializer?")
+    if not isinstance(document, dict) or not isinstance(document.get("status"), str):
+        raise DecodeError(
+            f"what is stored for this task is not a result document: {saferepr(document, NAMED_SIZE)}; "
+            "is it from another result_serializer?"
+        )
+    document.setdefault("result", None)
     return document
+
+
+def _decompressed(payload: bytes) -> bytes:
+    content_type, _, body = payload[len(COMPRESSED) :].partition(b"\x00")
+    return compression.decompress(body, content_type.decode("ascii", "replace"), LARGEST)
 
 
 def status_of(payload: bytes, serializer: str) -> str:
     """The state that a document tells."""
-    if serializer == JSON:
+    if serializer == JSON and not payload.startswith(COMPRESSED):
         try:
             return _decode_status(payload).status
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, ValueError, RecursionError):
             pass  # non-finite numbers are JSON to Celery, but not to msgspec
     return str(decode(payload, serializer)["status"])
 

@@ -64,7 +64,7 @@ def test_levels_are_names_in_any_case_or_numbers(level: str | int, number: int) 
 
 
 def test_a_level_that_does_not_exist_is_an_error_that_names_its_source() -> None:
-    with pytest.raises(ImproperlyConfigured, match="--loglevel.*'LOUD'.*DEBUG"):
+    with pytest.raises(ImproperlyConfigured, match=r"--loglevel.*'LOUD'.*DEBUG"):
         logs.level_of("LOUD", "--loglevel")
 
 

@@ -7,6 +7,7 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any, Final
@@ -64,10 +65,9 @@ class Project:
     def run(self, *arguments: str, app: Any = None) -> Ran:
         """Run the command line in this process, with these arguments only."""
         self._capsys.readouterr()
+        run = main if app is None else partial(main_for, app)
         with pytest.raises(SystemExit) as ended:
-            if app is not None:
-                main_for(app, arguments)
-            main(arguments)
+            run(arguments)
         captured = self._capsys.readouterr()
         assert isinstance(ended.value.code, int)
         return Ran(ended.value.code, captured.out, captured.err)
@@ -89,9 +89,7 @@ class Project:
 
 
 @pytest.fixture
-def project(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Iterator[Project]:
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Project]:
     """A project whose embedded store is its own."""
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("CELERIAC_STORE", str(tmp_path / "store.sqlite3"))

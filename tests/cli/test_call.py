@@ -58,7 +58,9 @@ def test_a_call_for_later_is_held_by_the_broker(option: tuple[str, str], project
     assert (counts["ready"], counts["delayed"]) == (0, 1)
 
 
-@pytest.mark.parametrize("option", [("--args", "[2"), ("--args", "{}"), ("--kwargs", "[]"), ("--eta", "soon"), ("--expires", "soon")])
+@pytest.mark.parametrize(
+    "option", [("--args", "[2"), ("--args", "{}"), ("--kwargs", "[]"), ("--eta", "soon"), ("--expires", "soon")]
+)
 def test_an_option_that_makes_no_sense_is_a_mistake_with_an_example(option: tuple[str, str], project: Project) -> None:
     ran = project("call", f"{project.name}.add", *option)
     assert ran.code == 2

@@ -88,7 +88,9 @@ def test_a_global_option_after_the_command_is_told_its_place(option: str, projec
     assert "Try 'celeriac worker --help'" in ran.err
 
 
-@pytest.mark.parametrize(("words", "what"), [(["beat"], "'beat'"), (["worker", "-B"], "-B"), (["--loader", "x"], "--loader")])
+@pytest.mark.parametrize(
+    ("words", "what"), [(["beat"], "'beat'"), (["worker", "-B"], "-B"), (["--loader", "x"], "--loader")]
+)
 def test_what_only_celery_has_is_said_to_come_later(words: list[str], what: str, project: Project) -> None:
     ran = project(*words)
     assert ran.code == 2
@@ -133,7 +135,9 @@ def test_a_module_of_tasks_that_raises_is_named(project: Project) -> None:
 
 
 def test_an_unknown_setting_is_one_readable_message(project: Project) -> None:
-    project.write('from celeriac import Celeriac\napp = Celeriac("shop")\napp.config_from_object({"task_ack_late": True})')
+    project.write(
+        'from celeriac import Celeriac\napp = Celeriac("shop")\napp.config_from_object({"task_ack_late": True})'
+    )
     ran = project("queues")
     assert ran.code == 1
     assert "task_acks_late" in ran.err
@@ -147,7 +151,9 @@ def test_without_an_app_and_a_broker_the_command_asks_for_one(project: Project) 
 
 
 @pytest.mark.parametrize("variable", ["APP", "CELERY_APP", "CELERIAC_APP"])
-def test_the_app_can_come_from_the_environment(variable: str, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_app_can_come_from_the_environment(
+    variable: str, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(variable, project.name)
     assert project.run("queues", "--json").code == 0
 
@@ -158,7 +164,9 @@ def test_our_environment_variable_beats_celerys(project: Project, monkeypatch: p
     assert project.run("queues", "--json").code == 0
 
 
-def test_an_option_of_a_command_can_come_from_the_environment(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_option_of_a_command_can_come_from_the_environment(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("CELERY_QUEUES_JSON", "1")
     assert project("queues").out.startswith("[")
     monkeypatch.setenv("CELERIAC_DEAD_LIST_LIMIT", "nonsense")
@@ -167,7 +175,9 @@ def test_an_option_of_a_command_can_come_from_the_environment(project: Project, 
     assert "'nonsense'" in ran.err
 
 
-def test_the_workdir_is_changed_to_before_the_app_is_looked_for(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_workdir_is_changed_to_before_the_app_is_looked_for(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     inner = project.folder / "inner"
     inner.mkdir()
     (inner / "inner_app.py").write_text('from celeriac import Celeriac\napp = Celeriac("inner")')
@@ -203,7 +213,9 @@ def test_a_wrong_password_is_said_and_not_shown(project: Project) -> None:
     assert "Traceback" not in ran.err
 
 
-@pytest.mark.parametrize("words", [("queues",), ("call", "shop.add"), ("purge", "-f"), ("dead", "list"), ("result", "x")])
+@pytest.mark.parametrize(
+    "words", [("queues",), ("call", "shop.add"), ("purge", "-f"), ("dead", "list"), ("result", "x")]
+)
 def test_a_broker_inside_of_one_process_is_refused_where_it_makes_no_sense(
     words: tuple[str, ...], project: Project
 ) -> None:

@@ -37,9 +37,7 @@ def fill(app: Celeriac) -> None:
 def test_messages_are_counted_by_where_they_are(project: Project, app: Celeriac) -> None:
     fill(app)
     found = counts(project)
-    assert found["celery"] == {
-        **{"queue": "celery", "ready": 1, "delayed": 2, "in_flight": 0, "dead": 1, "declared": True}
-    }
+    assert found["celery"] == {"queue": "celery", "ready": 1, "delayed": 2, "in_flight": 0, "dead": 1, "declared": True}
     assert (found["elsewhere"]["ready"], found["elsewhere"]["declared"]) == (1, False)
 
 

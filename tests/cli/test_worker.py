@@ -14,6 +14,7 @@ import pytest
 from celeriac import Celeriac
 from celeriac.cli.worker import worker
 
+from ..servers import redis_server
 from .conftest import Project
 
 WAIT = 15.0
@@ -239,9 +240,7 @@ def test_the_superuser_does_not_run_pickle(project: Project, monkeypatch: pytest
 
 @pytest.mark.slow
 def test_a_broker_that_is_not_tried_again_ends_the_worker_with_one_message(project: Project) -> None:
-    project.write(
-        'from celeriac import Celeriac\napp = Celeriac("shop", broker_connection_retry_on_startup=False)'
-    )
+    project.write('from celeriac import Celeriac\napp = Celeriac("shop", broker_connection_retry_on_startup=False)')
     with project.process("-A", project.name, "-b", "redis://127.0.0.1:1/0", "worker", "-c", "1") as process:
         _, err = process.communicate(timeout=WAIT)
     assert process.returncode == 1
@@ -262,3 +261,15 @@ def test_the_worker_has_the_options_that_were_promised() -> None:
     options = {word for option in worker.params for word in option.opts}
     promised = "-Q -c -P -n -l -f -q --time-limit --soft-time-limit --max-tasks-per-child --max-memory-per-child"
     assert set(promised.split()) <= options
+
+
+@pytest.mark.slow
+def test_a_wrong_password_ends_the_worker_with_one_message(project: Project) -> None:
+    with redis_server(password="right") as server:
+        url = f"redis://:hidden-word@127.0.0.1:{server.port}/0"
+        with project.process("-A", project.name, "-b", url, "worker", "-c", "1", "-q") as process:
+            _, err = process.communicate(timeout=WAIT)
+    assert process.returncode == 1
+    assert "password" in err
+    assert "hidden-word" not in err
+    assert "Traceback" not in err

@@ -23,7 +23,7 @@ from celeriac.app.retrying import retry
 from celeriac.app.tracer import Tracer
 from celeriac.exceptions import Ignore, Reject, ResultTooLarge, Retry, SoftTimeLimitExceeded
 from celeriac.pools.pool import Kind, Outcome
-from celeriac.result.async_result import ResultBase
+from celeriac.result.base import ResultBase
 from celeriac.saferepr import saferepr
 from celeriac.serialization.failures import encode_exception
 from celeriac.states import FAILURE, IGNORED, REJECTED, RETRY, STARTED, SUCCESS

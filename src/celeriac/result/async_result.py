@@ -1,39 +1,32 @@
-"""AsyncResult: a handle for a task that was sent. Reading it asks the result backend; ``get`` waits for a notification."""
+"""AsyncResult: a handle for a task that was sent. Reading it asks the store; ``get`` waits for a notification."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
-from datetime import datetime
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import aclosing
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from celeriac import documents
 from celeriac.current import current_app
-from celeriac.exceptions import CeleriacError, IncompleteStream, TimeoutError
+from celeriac.exceptions import TimeoutError, UnsupportedOption  # noqa: A004 - the name is Celery's
+from celeriac.result.arrival import aarrivals, arrivals
+from celeriac.result.base import ResultBase
 from celeriac.result.blocking import assert_will_not_block
 from celeriac.result.deadline import Deadline
-from celeriac.serialization.failures import decode_exception
-from celeriac.states import EXCEPTION_STATES, FAILURE, PENDING, PROPAGATE_STATES, READY_STATES, SUCCESS
+from celeriac.result.promise import Promise
+from celeriac.result.stored import Meta, StoredResult, arefresh, refresh
+from celeriac.result.tree import build_graph, iterdeps
 
 if TYPE_CHECKING:
     from celeriac.app.app import Celeriac
+    from celeriac.result.graph import DependencyGraph
 
-__all__ = ["AsyncResult", "ResultBase", "result_from_tuple"]
+__all__ = ["AsyncResult"]
 
 R = TypeVar("R")
-Meta = dict[str, Any]
 
 
-class ResultBase:
-    """What all results have in common: the result of the step before, if there was one."""
-
-    parent: ResultBase | None = None
-
-    def as_tuple(self) -> Any:
-        """The form that can be stored."""
-        raise NotImplementedError
-
-
-class AsyncResult(ResultBase, Generic[R]):
+class AsyncResult(StoredResult, Generic[R]):
     """A handle for a task's result.
 
     Args:
@@ -52,7 +45,7 @@ class AsyncResult(ResultBase, Generic[R]):
 
     def __init__(
         self,
-        id: str,
+        id: str,  # noqa: A002 - the name is Celery's
         backend: Any = None,
         task_name: str | None = None,
         app: Celeriac | None = None,
@@ -62,11 +55,10 @@ class AsyncResult(ResultBase, Generic[R]):
         if id is None:
             raise ValueError("AsyncResult needs the id of a task, not None")
         self.id = id
-        self.app: Celeriac = app or getattr(backend, "app", None) or current_app()
+        self.app = app or getattr(backend, "app", None) or current_app()
         self.task_name = task_name
         self.parent = parent
         self.ignored = ignored
-        self._cache: Meta | None = None
 
     # -- waiting -----------------------------------------------------------------------------------------------------
 
@@ -89,7 +81,7 @@ class AsyncResult(ResultBase, Generic[R]):
             propagate: raise the task's exception; else return it.
             interval: seconds between calls of ``on_interval``; waiting itself is by notification.
             no_ack: of AMQP's rpc backend only.
-            follow_parents: raise a parent's exception first.
+            follow_parents: when a step before it in its chain fails, raise that step's exception (with ``propagate``).
             callback: called with the id and the value.
             on_message: called with the result document.
             on_interval: called each ``interval`` seconds while waiting.
@@ -104,9 +96,11 @@ class AsyncResult(ResultBase, Generic[R]):
         if disable_sync_subtasks:
             assert_will_not_block()
         deadline = Deadline(timeout)
-        if follow_parents and propagate:
-            self._raise_parents()
-        meta = self._cache or self._wait(deadline, interval, on_interval)
+        above = self._above() if follow_parents and propagate else []
+        if above:
+            for meta, result in zip(refresh(self.app, above), above, strict=True):
+                result.conclude(meta, True, None)
+        meta = self._cache or self._arrived(arrivals(self.app, self._awaited(above), deadline, interval, on_interval))
         return self._finish(meta, propagate, callback, on_message)
 
     wait = get
@@ -116,38 +110,48 @@ class AsyncResult(ResultBase, Generic[R]):
         timeout: float | None = None,
         propagate: bool = True,
         callback: Callable[[str, Any], Any] | None = None,
+        on_message: Callable[[Meta], Any] | None = None,
+        follow_parents: bool = True,
     ) -> R:
-        """Wait for the result without blocking the event loop; arguments as of :meth:`get`."""
+        """Wait for the result without blocking the event loop; arguments as of :meth:`get`.
+
+        It is allowed inside a task, where it holds the task's slot but no thread.
+        """
         if self.ignored:
             return None  # type: ignore[return-value]  # as Celery: an ignored result is None
-        meta = self._cache
-        if meta is None:
-            store = await self.app.async_store()
-            ready = documents.readiness(self.app.settings.result_serializer)
-            async for _, payload in store.wait([self.id], ready, timeout):
-                meta = self._load(payload)
-        if meta is None:
-            raise self._timed_out(timeout)
-        return self._finish(meta, propagate, callback, None)
+        deadline = Deadline(timeout)
+        above = self._above() if follow_parents and propagate else []
+        if above:
+            for meta, result in zip(await arefresh(self.app, above), above, strict=True):
+                result.conclude(meta, True, None)
+        if self._cache is None:
+            async with aclosing(aarrivals(self.app, self._awaited(above), deadline)) as coming:
+                async for result, meta in coming:
+                    if result is self:
+                        break
+                    result.conclude(meta, True, None)
+        assert self._cache is not None
+        return self._finish(self._cache, propagate, callback, on_message)
 
     def __await__(self) -> Generator[Any, None, R]:
         return self.aget().__await__()
 
-    def _wait(self, deadline: Deadline, interval: float, on_interval: Callable[[], Any] | None) -> Meta:
-        ready = documents.readiness(self.app.settings.result_serializer)
-        while True:
-            turn = deadline.remaining() if on_interval is None else deadline.at_most(interval)
-            try:
-                for _, payload in self.app.store.wait([self.id], ready, turn):
-                    return self._load(payload)
-                raise self._timed_out(deadline.timeout)
-            except TimeoutError:
-                if on_interval is None or deadline.over():
-                    raise self._timed_out(deadline.timeout) from None
-                on_interval()
+    def _above(self) -> list[StoredResult]:
+        """The tasks before it, of which the first failure counts."""
+        if self.parent is None:
+            return []
+        return [leaf for ancestor in self.ancestors() for leaf in ancestor.leaves() if not leaf.ignored]
 
-    def _timed_out(self, timeout: float | None) -> CeleriacError:
-        return TimeoutError(f"task {self.id} has no result after {timeout} s; its state is {self.state}")
+    def _awaited(self, above: list[StoredResult]) -> list[StoredResult]:
+        """What a wait listens to: itself last, so that a failure above it is seen before what followed from it."""
+        return [*(result for result in above if result.final is None), self]
+
+    def _arrived(self, coming: Iterable[tuple[StoredResult, Meta]]) -> Meta:
+        for result, meta in coming:
+            if result is self:
+                return meta
+            result.conclude(meta, True, None)
+        raise AssertionError("a wait ended without the result that it was for")
 
     def _finish(
         self,
@@ -158,159 +162,64 @@ class AsyncResult(ResultBase, Generic[R]):
     ) -> R:
         if on_message is not None:
             on_message(meta)
-        if propagate and meta["status"] in PROPAGATE_STATES:
-            raise meta["result"]
-        if callback is not None:
-            callback(self.id, meta["result"])
-        return meta["result"]  # type: ignore[no-any-return]  # the document's value is Any
+        return self.conclude(meta, propagate, callback)  # type: ignore[no-any-return]  # the document's value is Any
 
-    def _raise_parents(self) -> None:
-        parent = self.parent
-        while parent is not None:
-            if isinstance(parent, AsyncResult):
-                parent.maybe_throw()
-            parent = parent.parent
+    def then(
+        self,
+        callback: Callable[[AsyncResult[R]], Any],
+        on_error: Callable[[AsyncResult[R]], Any] | None = None,
+        weak: bool = False,
+    ) -> AsyncResult[R]:
+        """Call ``callback`` with this result once it is known to have ended, or ``on_error`` when it failed.
 
-    # -- reading -----------------------------------------------------------------------------------------------------
+        That is now, if it has ended, or else when this handle learns of it: in ``get``, ``ready``, ``state``, or a wait
+        of a ``ResultSet`` that it is in. No thread waits in the background.
 
-    def _load(self, payload: bytes) -> Meta:
-        settings = self.app.settings
-        meta = documents.decode(payload, settings.result_serializer, self.app.accepted_results())
-        if meta["status"] in EXCEPTION_STATES:
-            meta["result"] = decode_exception(meta.get("result"))
-        if meta["status"] in READY_STATES:
-            self._cache = meta
-        return meta
-
-    def _meta(self) -> Meta:
+        Args:
+            weak: as Celery's; both values mean the same here, since nobody but its holders keeps a handle alive.
+        """
+        if self._promise is None:
+            self._promise = Promise()
+        self._promise.add(callback, on_error)
         if self._cache is not None:
-            return self._cache
-        payload = self.app.store.results([self.id])[0]
-        return {"status": PENDING, "result": None} if payload is None else self._load(payload)
-
-    async def ameta(self) -> Meta:
-        """The stored document, decoded, read without blocking the event loop."""
-        if self._cache is not None:
-            return self._cache
-        payload = (await (await self.app.async_store()).results([self.id]))[0]
-        return {"status": PENDING, "result": None} if payload is None else self._load(payload)
-
-    def exists(self) -> bool:
-        """Whether anything is stored for it."""
-        return self._cache is not None or self.app.store.results([self.id])[0] is not None
-
-    @property
-    def task_id(self) -> str:
-        """The task's id."""
-        return self.id
-
-    @property
-    def state(self) -> str:
-        """PENDING (or unknown), STARTED, RETRY, FAILURE, SUCCESS, REVOKED or a state of the task's own."""
-        return str(self._meta()["status"])
-
-    status = state
-
-    @property
-    def result(self) -> Any:
-        """The return value, the exception, or what the task said of its state."""
-        return self._meta()["result"]
-
-    info = result
-
-    @property
-    def traceback(self) -> str | None:
-        """The traceback of a failure, as text."""
-        return self._meta().get("traceback")
-
-    @property
-    def children(self) -> list[ResultBase] | None:
-        """Results of the tasks that it sent; None when nothing is stored yet."""
-        children = self._meta().get("children")
-        if children is None:
-            return None
-        return [result_from_tuple(child, self.app) for child in children]
-
-    @property
-    def name(self) -> str | None:
-        """The task's name (with ``result_extended``)."""
-        return self._meta().get("name") or self.task_name
-
-    @property
-    def args(self) -> Any:
-        """The positional arguments (with ``result_extended``)."""
-        return self._meta().get("args")
-
-    @property
-    def kwargs(self) -> Any:
-        """The keyword arguments (with ``result_extended``)."""
-        return self._meta().get("kwargs")
-
-    @property
-    def worker(self) -> str | None:
-        """The worker's node name (with ``result_extended``)."""
-        return self._meta().get("worker")
-
-    @property
-    def retries(self) -> int | None:
-        """How often it was retried (with ``result_extended``)."""
-        return self._meta().get("retries")
-
-    @property
-    def queue(self) -> str | None:
-        """The routing key (with ``result_extended``)."""
-        return self._meta().get("queue")
-
-    @property
-    def date_done(self) -> datetime | None:
-        """When it ended, aware, UTC."""
-        done = self._meta().get("date_done")
-        return datetime.fromisoformat(done) if isinstance(done, str) else done
-
-    def ready(self) -> bool:
-        """It ended: SUCCESS, FAILURE or REVOKED."""
-        return self.state in READY_STATES
-
-    def successful(self) -> bool:
-        """It ended well."""
-        return self.state == SUCCESS
-
-    def failed(self) -> bool:
-        """It raised."""
-        return self.state == FAILURE
-
-    def maybe_throw(self, propagate: bool = True, callback: Callable[[str, Any], Any] | None = None) -> Any:
-        """Raise if it failed or was revoked; else return what is known of the result."""
-        meta = self._meta()
-        if propagate and meta["status"] in PROPAGATE_STATES:
-            raise meta["result"]
-        if callback is not None:
-            callback(self.id, meta["result"])
-        return meta["result"]
-
-    maybe_reraise = maybe_throw
-
-    def then(self, callback: Callable[[AsyncResult[R]], Any], on_error: Callable[[AsyncResult[R]], Any] | None = None) -> Any:
-        """Wait, then call ``callback`` with this result, or ``on_error`` when it failed."""
-        self.get(propagate=False)
-        if self.successful() or on_error is None:
-            return callback(self)
-        return on_error(self)
+            self.remember(self._cache)
+        elif not self.ignored:
+            self.ready()
+        return self
 
     # -- acting ------------------------------------------------------------------------------------------------------
 
     def forget(self) -> None:
         """Delete the stored result, and those of its parents."""
-        self._cache = None
-        if isinstance(self.parent, AsyncResult):
-            self.parent.forget()
-        self.app.store.forget([self.id])
+        self.app.store.forget(self.forgotten())
 
-    def revoke(self, connection: Any = None, terminate: bool = False, signal: str | None = None, **options: Any) -> None:
+    async def aforget(self) -> None:
+        """As :meth:`forget`, without blocking the event loop."""
+        store = await self.app.async_store()
+        await store.forget(self.forgotten())
+
+    def revoke(
+        self,
+        connection: Any = None,
+        terminate: bool = False,
+        signal: str | None = None,
+        wait: bool = False,
+        timeout: float | None = None,
+    ) -> None:
         """Tell all workers never to run it; with ``terminate`` also to end it when it runs.
 
         The revocation is a record in the broker, so workers that start later obey it too.
+
+        Args:
+            connection: Celery's; must be None, the app owns its connections.
+            terminate: end it when it runs.
+            signal: the signal's name for that; TERM when None.
+            wait, timeout: Celery's way to collect the workers' replies, which records do not need; must be left out.
+
+        Raises:
+            UnsupportedOption: an argument that has no meaning here.
         """
+        check_revoke_options(connection, wait, timeout)
         self.app.revoke(self.id, terminate=terminate, signal=signal or "SIGTERM")
 
     async def arevoke(self, terminate: bool = False, signal: str | None = None) -> None:
@@ -320,36 +229,53 @@ class AsyncResult(ResultBase, Generic[R]):
     # -- the tree of what it sent ------------------------------------------------------------------------------------
 
     def iterdeps(self, intermediate: bool = False) -> Iterator[tuple[ResultBase | None, ResultBase]]:
-        """Walk ``(parent, result)`` over everything that it sent.
+        """Walk ``(parent, result)`` over everything that it sent, level by level.
 
         Raises:
-            IncompleteStream: a node is not ready, unless ``intermediate``.
+            IncompleteStream: a result is not ready, unless ``intermediate``.
         """
-        stack: list[tuple[ResultBase | None, ResultBase]] = [(None, self)]
-        while stack:
-            parent, node = stack.pop()
-            yield parent, node
-            if not isinstance(node, AsyncResult):
-                stack.extend((node, child) for child in getattr(node, "results", ()))
-            elif node.ready():
-                stack.extend((node, child) for child in node.children or ())
-            elif not intermediate:
-                raise IncompleteStream(f"task {node.id} is not ready")
+        return iterdeps(self, intermediate)
 
     def collect(self, intermediate: bool = False, **options: Any) -> Iterator[tuple[ResultBase, Any]]:
-        """Yield ``(result, value)`` over everything that it sent, waiting for each."""
+        """Yield ``(result, value)`` over everything that it sent, waiting for each; options as of ``get``."""
         for _, node in self.iterdeps(intermediate=intermediate):
-            yield node, node.get(**options) if isinstance(node, AsyncResult) else None
+            yield node, node.get(**options)  # type: ignore[attr-defined]  # both kinds of results have it
 
     def get_leaf(self) -> Any:
         """The value of the last result in the tree."""
         value = None
         for _, node in self.iterdeps():
-            if isinstance(node, AsyncResult):
-                value = node.get()
+            value = node.get()  # type: ignore[attr-defined]  # both kinds of results have it
         return value
 
+    def build_graph(self, intermediate: bool = False, formatter: Any = None) -> DependencyGraph[ResultBase]:
+        """The tree as a graph.
+
+        Args:
+            intermediate: take results that are not ready as they are.
+            formatter: makes the text of a node in ``to_dot``.
+
+        Raises:
+            IncompleteStream: a result is not ready, unless ``intermediate``.
+        """
+        return build_graph(self, intermediate, formatter)
+
+    @cached_property
+    def graph(self) -> DependencyGraph[ResultBase]:
+        """The tree as a graph, built once."""
+        return self.build_graph()
+
     # -- as a value --------------------------------------------------------------------------------------------------
+
+    @property
+    def supports_native_join(self) -> bool:
+        """Many of them are waited for at once."""
+        return True
+
+    @property
+    def backend(self) -> Any:
+        """What reads and writes results."""
+        return self.app.backend
 
     def as_tuple(self) -> Any:
         """``((id, parent), None)``, the form that is stored."""
@@ -357,34 +283,20 @@ class AsyncResult(ResultBase, Generic[R]):
 
     def as_list(self) -> list[str]:
         """The ids from this one up to the root."""
-        ids, node = [self.id], self.parent
-        while isinstance(node, AsyncResult):
-            ids.append(node.id)
-            node = node.parent
-        return ids
+        return [self.id, *(leaf.id for ancestor in reversed(self.ancestors()) for leaf in ancestor.leaves())]
 
-    def __str__(self) -> str:
-        return self.id
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__}: {self.id}>"
-
-    def __hash__(self) -> int:
-        return hash(self.id)
-
-    def __eq__(self, other: object) -> bool:
-        if isinstance(other, AsyncResult):
-            return other.id == self.id
-        return other == self.id if isinstance(other, str) else NotImplemented
+    def __copy__(self) -> AsyncResult[R]:
+        return type(self)(self.id, None, self.task_name, self.app, self.parent, self.ignored)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.id, None, self.task_name, None, self.parent)
+        return type(self), (self.id, None, self.task_name, None, self.parent, self.ignored)
 
 
-def result_from_tuple(value: Any, app: Celeriac | None = None) -> ResultBase:
-    """Rebuild a result from :meth:`AsyncResult.as_tuple`'s form; results pass unchanged."""
-    if isinstance(value, ResultBase):
-        return value
-    head, _children = value
-    task_id, parent = head if isinstance(head, (list, tuple)) else (head, None)
-    return AsyncResult(task_id, app=app, parent=result_from_tuple(parent, app) if parent is not None else None)
+def check_revoke_options(connection: Any, wait: bool, timeout: float | None) -> None:
+    """Refuse what only Celery's revoke, which asks running workers, can give a meaning to."""
+    for name, value in (("connection", connection), ("wait", wait or None), ("timeout", timeout)):
+        if value is not None:
+            raise UnsupportedOption(
+                f"revoke({name}=...) is not supported: a revocation is a record in the broker that every worker reads, "
+                "so there is no connection to choose and no reply to wait for; leave it out"
+            )

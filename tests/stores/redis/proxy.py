@@ -87,12 +87,19 @@ class Proxy:
             writer.transport.abort()
             server_writer.transport.abort()
 
+    async def _thawed(self) -> None:
+        while self.frozen:  # noqa: ASYNC110 - a plain flag, because tests set it from other threads
+            await asyncio.sleep(0.01)
+
     async def _requests(
-        self, reader: asyncio.StreamReader, server: asyncio.StreamWriter, client: asyncio.StreamWriter, losing: asyncio.Event
+        self,
+        reader: asyncio.StreamReader,
+        server: asyncio.StreamWriter,
+        client: asyncio.StreamWriter,
+        losing: asyncio.Event,
     ) -> None:
         while data := await reader.read(CHUNK):
-            while self.frozen:
-                await asyncio.sleep(0.01)
+            await self._thawed()
             if self._before is not None and self._before in data:
                 self._before = None
                 self._reset(client)
@@ -104,8 +111,7 @@ class Proxy:
 
     async def _replies(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter, losing: asyncio.Event) -> None:
         while data := await reader.read(CHUNK):
-            while self.frozen:
-                await asyncio.sleep(0.01)
+            await self._thawed()
             if losing.is_set():
                 self._losing = None
                 self._reset(client)

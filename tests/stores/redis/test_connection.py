@@ -86,13 +86,12 @@ async def test_a_request_soon_after_a_rest_has_its_full_time(monkeypatch: pytest
         connection.abort()
 
 
-@pytest.mark.parametrize("answer", [b"nonsense\r\n", b"*2\r\n%1\x00\r\n", b"+a\r\n+nobody asked\r\n"])
+@pytest.mark.parametrize("answer", [b"nonsense\r\n", b"*2\r\n%1\x00\r\n", b"+a\r\n*-7\r\n"])
 async def test_a_peer_that_does_not_speak_the_protocol_is_left(answer: bytes) -> None:
     async with server_that_says(answer) as address:
         connection = await Connection.make(address, 2)
         with pytest.raises(Disconnected):
-            for _ in range(2):
-                await connection.request(pack_command((b"PING",)))
+            await asyncio.gather(*[connection.request(pack_command((b"PING",))) for _ in range(3)])
         assert connection.state is State.BROKEN
 
 
@@ -108,7 +107,7 @@ async def test_the_reply_of_a_cancelled_request_goes_to_its_orphan() -> None:
 
 async def test_opening_fails_in_time_when_nobody_listens() -> None:
     store = RedisStore(StoreOptions(url=f"redis://:secret@127.0.0.1:{free_port()}/0"))
-    with pytest.raises(BrokerUnreachable, match="127.0.0.1") as raised:
+    with pytest.raises(BrokerUnreachable, match=r"127\.0\.0\.1") as raised:
         await store.open()
     assert "secret" not in str(raised.value)
     await store.close()
@@ -118,7 +117,7 @@ async def test_opening_fails_in_time_when_nobody_answers() -> None:
     async with server_that_says() as address:
         url = f"redis://:secret@127.0.0.1:{address.port}/3"
         store = RedisStore(StoreOptions(url=url, connect_timeout=0.2))
-        with pytest.raises(BrokerUnreachable, match="is the server running|Is the server running"):
+        with pytest.raises(BrokerUnreachable, match="Is the server running"):
             await store.open()
         await store.close()
 
@@ -138,7 +137,7 @@ async def test_a_wrong_password_is_said_and_not_shown() -> None:
 
 @pytest.mark.parametrize("options", [{"unix_socket": True}, {"tls": True}], ids=["unix socket", "tls"])
 async def test_other_ways_to_a_server(options: dict[str, bool]) -> None:
-    with redis_server(password="word", **options) as server:  # type: ignore[arg-type]
+    with redis_server(password="word", **options) as server:
         store = RedisStore(StoreOptions(url=str(server)))
         await store.open()
         await store.publish([message("a")])

@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
-from ..conformance.messages import QUEUE, name_of, names_of, payload_of, take, take_one, message
+from ..conformance.messages import QUEUE, message, name_of, names_of, payload_of, take, take_one
 from .conftest import Open
 
 
-def celery_holds(client: Any, name: str, age: float, exchange: str = "", routing_key: str = QUEUE, **fields: Any) -> str:
+def celery_holds(
+    client: Any, name: str, age: float, exchange: str = "", routing_key: str = QUEUE, **fields: Any
+) -> str:
     """What a Celery worker writes when it takes a message; returns its delivery tag."""
     envelope = json.loads(payload_of(name))
     envelope["properties"].update(fields)

@@ -43,7 +43,9 @@ def test_many_threads_wait_over_one_connection(open_sync: Open, client: Any) -> 
     writer.results(["connect"])
     before = client.info("stats")["total_connections_received"]
     with ThreadPoolExecutor(40) as executor:
-        waits = {task_id: executor.submit(lambda each: list(store.wait([each], always, 20)), task_id) for task_id in ids}
+        waits = {
+            task_id: executor.submit(lambda each: list(store.wait([each], always, 20)), task_id) for task_id in ids
+        }
         until(lambda: channels(client) == 40)
         for task_id in random.Random(1).sample(ids, len(ids)):
             writer.store_results([ResultRecord(task_id, task_id.encode())])
@@ -130,9 +132,9 @@ def test_waiting_ends_in_time_when_nobody_listens(open_sync: Open, own_server: R
     store = open_sync(url=own_server)
     own_server.stop()
     started = time.monotonic()
-    with pytest.raises((exceptions.TimeoutError, exceptions.BrokerUnreachable)):
+    with pytest.raises(exceptions.TimeoutError):
         list(store.wait(["a"], always, 0.5))
-    assert time.monotonic() - started < 6
+    assert 0.4 < time.monotonic() - started < 0.7
 
 
 def test_without_retry_a_server_that_is_gone_is_an_error(open_sync: Open, own_server: RedisServer) -> None:

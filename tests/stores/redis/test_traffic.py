@@ -89,7 +89,7 @@ async def test_a_claim_that_is_cancelled_before_its_reply_is_delivered_to_the_ne
     store = await open_store()
     await store.publish([message("a")])
     for turns in range(6):
-        receiving = asyncio.ensure_future(store.receive([QUEUE], 1, 0))
+        receiving: asyncio.Future[Any] = asyncio.ensure_future(store.receive([QUEUE], 1, 0))
         for _ in range(turns):
             await asyncio.sleep(0)
         receiving.cancel()

@@ -14,10 +14,12 @@ from .conftest import Open
 from .proxy import Proxy
 
 
-async def waiting(store: Any, queues: list[str] | None = None, limit: int = 5, timeout: float = 20) -> asyncio.Task[Any]:
+async def waiting(
+    store: Any, queues: list[str] | None = None, limit: int = 5, timeout: float = 20
+) -> asyncio.Task[Any]:
     """A receive that has begun to block on the server."""
-    task = asyncio.ensure_future(store.receive(queues or [QUEUE], limit, timeout))
-    while store._waiting._blocked is None or store._waiting._armed is None:
+    task: asyncio.Task[Any] = asyncio.ensure_future(store.receive(queues or [QUEUE], limit, timeout))
+    while store._waiting._blocked is None or store._waiting._armed is None:  # noqa: ASYNC110 - the server knows
         await asyncio.sleep(0.001)
     return task
 

@@ -11,7 +11,7 @@ import pytest
 
 from celeriac.stores.sqlite import SQLiteStore, SyncSQLiteStore, receiving, waiters
 from celeriac.stores.sqlite.file import StoreFile
-from celeriac.stores.sqlite.transaction import Transaction
+from celeriac.stores.sqlite.transaction import Operation, Transaction
 from celeriac.stores.store import Outgoing, Received, Settlement
 
 OpenStore = Callable[..., Awaitable[SQLiteStore]]
@@ -47,7 +47,11 @@ async def test_an_idle_store_does_not_look_at_its_file(
     store = await open_store()
     task = await waiting(store, file, 1)
     looks: list[float] = []
-    monkeypatch.setattr(StoreFile, "run_all", lambda *_: looks.append(time.monotonic()))
+
+    def look(*_: object) -> None:
+        looks.append(time.monotonic())
+
+    monkeypatch.setattr(StoreFile, "run_all", look)
     await asyncio.sleep(0.3)
     monkeypatch.undo()
     assert looks == []
@@ -103,11 +107,18 @@ async def test_a_worker_that_leaves_passes_its_wake_up_on(open_store: OpenStore,
     first, second = await open_store(), await open_store()
     leaving = await waiting(first, file, 1)
     staying = await waiting(second, file, 2)
+    assert first._receiver is not None
+    assert second._receiver is not None
+    bell, served_before = first._receiver._bell, second._receiver._bell.name
+
+    def serve(transaction: Transaction) -> None:
+        transaction.execute("UPDATE waiter SET woken = 1 WHERE socket = ?", (served_before,))
+
+    file.run(serve, 1)
     with pytest.MonkeyPatch.context() as patch:
-        # The first one is rung, and is gone before it looks.
-        patch.setattr("celeriac.stores.sqlite.bell.LoopBell.ring", lambda _: None)
-        publisher = await open_store()
-        await publisher.publish([message()])
+        # It is the first one's turn: it is rung, and is gone before it looks.
+        patch.setattr(bell, "ring", lambda: None)
+        await first.publish([message()])
         await asyncio.sleep(0.02)
         assert not leaving.done()
         assert not staying.done()
@@ -185,8 +196,8 @@ async def test_an_operation_that_fails_spoils_none_that_waited_with_it(open_stor
         raise LookupError("on purpose")
 
     database = store._database
-    futures = [database.submit(lambda transaction: 1), database.submit(fail), database.submit(lambda transaction: 2)]
-    outcomes = await asyncio.gather(*futures, return_exceptions=True)
+    operations: list[Operation[int | None]] = [lambda _: 1, fail, lambda _: 2]
+    outcomes = await asyncio.gather(*map(database.submit, operations), return_exceptions=True)
     assert outcomes[0::2] == [1, 2]
     assert isinstance(outcomes[1], LookupError)
 

@@ -188,6 +188,8 @@ async def test_many_coroutines_wait_on_one_socket(open_store: OpenStore, file: S
     for number in range(100):
         await worker.store_results([done(str(number))])
     assert all(len(found) == 2 for found in await asyncio.wait_for(asyncio.gather(*tasks), 10))
+    # What is left is removed behind the backs of those who have their results.
+    await store.close()
     assert watched(file) == 0
 
 

@@ -44,7 +44,6 @@ NOT_FOLLOWED: Final[Mapping[str, str]] = {
     "redis_username": "the place of results is result_backend: write it there, redis://user:password@host:port/db",
     "redis_password": "the place of results is result_backend: write it there, redis://user:password@host:port/db",
     "task_protocol": "messages are always written in protocol 2 (and 1 is read)",
-    "task_remote_tracebacks": "tracebacks are in result.traceback, as text",
     "task_send_sent_event": "events come with a later release",
     "worker_direct": "a worker's own queue comes with a later release; name one with -Q",
 }

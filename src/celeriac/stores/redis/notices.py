@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from contextlib import asynccontextmanager
 from itertools import islice
 from typing import Any, Final
 
@@ -34,6 +35,16 @@ def timed_out(left: Collection[str], timeout: float | None) -> ResultTimeout:
     named = ", ".join(islice(left, _NAMED)) + (", ..." if len(left) > _NAMED else "")
     what = "the result of" if len(left) == 1 else f"{len(left)} results:"
     return ResultTimeout(f"not ready within {timeout or 0:g} seconds: {what} {named}")
+
+
+@asynccontextmanager
+async def _until(deadline: float | None, left: Collection[str], timeout: float | None) -> AsyncIterator[None]:
+    """Let the body run until the loop's clock says ``deadline``; afterwards the wait's time is over."""
+    try:
+        async with asyncio.timeout_at(deadline):
+            yield
+    except TimeoutError:
+        raise timed_out(left, timeout) from None
 
 
 class _Listener:
@@ -136,37 +147,40 @@ class Notices:
         """See :meth:`celeriac.stores.store.Store.wait`."""
         loop = asyncio.get_running_loop()
         deadline = None if timeout is None else loop.time() + timeout
+        # Without time there is one look all the same.
+        first_look = None if timeout is not None and timeout <= 0 else deadline
         waiting = {self._keys.result(task_id): task_id for task_id in task_ids}
         listener = _Listener()
-        keys = list(waiting)
-        await self.link.connect()
-        self._subscribe(self._channels, keys, listener)
+        self._subscribe(self._channels, list(waiting), listener)
+        generation = 0
         try:
-            generation = 0
             while waiting:
                 if generation != self.link.generation or self.link.connection is None:
-                    generation = (await self.link.connect()).generation
-                    unread = list(waiting)
-                    listener.came.extend(
-                        (key, value)
-                        for key, value in zip(unread, await self.read(unread), strict=True)
-                        if value is not None
-                    )
+                    async with _until(first_look if not generation else deadline, waiting.values(), timeout):
+                        generation = await self._look(list(waiting), listener)
                 while listener.came:
                     key, document = listener.came.popleft()
                     if key in waiting and ready(document):
                         self._unsubscribe(self._channels, [key], listener)
                         yield waiting.pop(key), document
-                if not waiting:
-                    return
                 left = _HEALTH_EACH if deadline is None else min(_HEALTH_EACH, deadline - loop.time())
-                if left <= 0:
+                if waiting and left <= 0:
                     raise timed_out(waiting.values(), timeout)
-                await self._hear(listener, left)
-                if not listener.came and left == _HEALTH_EACH and self.link.connection is not None:
-                    await self.link.call(b"PING")
+                if waiting:
+                    await self._hear(listener, left)
+                    if not listener.came and left == _HEALTH_EACH:
+                        async with _until(deadline, waiting.values(), timeout):
+                            await self.link.call(b"PING")
         finally:
             self._unsubscribe(self._channels, list(waiting), listener)
+
+    async def _look(self, keys: Sequence[bytes], listener: _Listener) -> int:
+        """Read what is waited for, over a connection that is subscribed to it; returns the connection's generation."""
+        generation = (await self.link.connect()).generation
+        for key, value in zip(keys, await self.read(keys), strict=True):
+            if value is not None:
+                listener.came.append((key, value))
+        return generation
 
     # ----------------------------------------------------------------------------------------------------- broadcasts
 

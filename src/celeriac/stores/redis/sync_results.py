@@ -97,7 +97,10 @@ class ResultWaits:
             self._begin_anew()
         deadline = float("inf") if timeout is None else time.monotonic() + timeout
         wait = _Wait({self._keys.result(task_id): task_id for task_id in task_ids})
-        first_look = time.monotonic() + self._options.connect_timeout + REPLY_TIMEOUT
+        # Without time there is one look all the same: it ends with the answer to the first reading.
+        first_look = deadline
+        if timeout is not None and timeout <= 0:
+            first_look += self._options.connect_timeout + REPLY_TIMEOUT
         looked = False
         if wait.ids:
             self._listen(wait)
@@ -112,8 +115,7 @@ class ResultWaits:
                         yield task_id, document
                 if not wait.ids:
                     return
-                # Even without time there is one look: it ends with the answer to the first reading.
-                limit = deadline if looked else max(deadline, first_look)
+                limit = deadline if looked else first_look
                 if time.monotonic() >= limit:
                     self._leave(wait, list(wait.ids))
                     raise timed_out(wait.ids.values(), timeout)

@@ -75,7 +75,7 @@ class Checkpoints:
             return
         for _ in range(ATTEMPTS):
             busy, length, copied = connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
-            if not busy:
+            if not busy or length < RESTART_LENGTH:
                 return
             time.sleep(random.uniform(0, PAUSE))
         if length > ALARMING_LENGTH:

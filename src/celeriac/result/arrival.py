@@ -1,0 +1,100 @@
+"""Waiting for many results at once: each as it comes, on one subscription."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, Final
+
+from celeriac import documents
+from celeriac.exceptions import TimeoutError  # noqa: A004 - the name is Celery's
+
+if TYPE_CHECKING:
+    from celeriac.app.app import Celeriac
+    from celeriac.result.deadline import Deadline
+    from celeriac.result.stored import Meta, StoredResult
+
+__all__ = ["aarrivals", "arrivals"]
+
+NAMED: Final = 5
+"""Ids that a time-out names."""
+
+OnInterval = Callable[[], Any] | None
+
+
+def arrivals(
+    app: Celeriac, results: Iterable[StoredResult], deadline: Deadline, interval: float, on_interval: OnInterval
+) -> Iterator[tuple[StoredResult, Meta]]:
+    """Yield each result with its document as it becomes final; those that are known to be come first.
+
+    Args:
+        interval: seconds between calls of ``on_interval``.
+
+    Raises:
+        TimeoutError: the deadline is over.
+    """
+    awaited = _Awaited(results)
+    yield from awaited.known()
+    ready = documents.readiness(app.settings.result_serializer)
+    while awaited.handles:
+        turn = deadline.remaining() if on_interval is None else deadline.at_most(interval)
+        try:
+            for task_id, payload in app.store.wait(list(awaited.handles), ready, turn):
+                yield from awaited.take(task_id, payload)
+        except TimeoutError:
+            if on_interval is None or deadline.over():
+                raise awaited.timed_out(deadline) from None
+            on_interval()
+
+
+async def aarrivals(
+    app: Celeriac, results: Iterable[StoredResult], deadline: Deadline
+) -> AsyncGenerator[tuple[StoredResult, Meta], None]:
+    """As :func:`arrivals`, without blocking the event loop."""
+    awaited = _Awaited(results)
+    for known in awaited.known():
+        yield known
+    if not awaited.handles:
+        return
+    ready = documents.readiness(app.settings.result_serializer)
+    store = await app.async_store()
+    waiting: Any = store.wait(list(awaited.handles), ready, deadline.remaining())
+    try:
+        async with aclosing(waiting) as told:
+            async for task_id, payload in told:
+                for each in awaited.take(task_id, payload):
+                    yield each
+    except TimeoutError:
+        raise awaited.timed_out(deadline) from None
+
+
+class _Awaited:
+    """The handles whose results are not there yet, by task id: there may be several for one task."""
+
+    def __init__(self, results: Iterable[StoredResult]) -> None:
+        self.total = 0
+        self.handles: dict[str, list[StoredResult]] = {}
+        self._known: list[tuple[StoredResult, Meta]] = []
+        for result in results:
+            self.total += 1
+            meta = result.final
+            if meta is not None:
+                self._known.append((result, meta))
+            else:
+                self.handles.setdefault(result.id, []).append(result)
+
+    def known(self) -> list[tuple[StoredResult, Meta]]:
+        return self._known
+
+    def take(self, task_id: str, payload: bytes) -> Iterator[tuple[StoredResult, Meta]]:
+        for handle in self.handles.pop(task_id, ()):
+            yield handle, handle.load(payload)
+
+    def timed_out(self, deadline: Deadline) -> TimeoutError:
+        lacking = list(self.handles)
+        names = ", ".join(lacking[:NAMED]) + (", ..." if len(lacking) > NAMED else "")
+        if self.total == 1:
+            return TimeoutError(f"task {names} has no result after {deadline.timeout:g} s")
+        return TimeoutError(
+            f"{len(lacking)} of {self.total} tasks have no result after {deadline.timeout:g} s: {names}"
+        )
