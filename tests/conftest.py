@@ -140,6 +140,7 @@ def _own_current_app() -> Iterator[None]:
         return
     default, constructors = current._default[0], list(current.shared_constructors)
     here = current._app.get()
+    current.shared_constructors.clear()
     yield
     current._app.set(here)
     current._default[0] = default

@@ -212,7 +212,7 @@ class Celeriac:
 
     def gen_task_name(self, name: str, module: str) -> str:
         """The name of a task that names none: ``module.function``, with ``__main__`` as the app's name."""
-        return f"{self.main if module == '__main__' and self.main else module}.{name}"
+        return f"{self.main if module in ('__main__', '__mp_main__') and self.main else module}.{name}"
 
     @property
     def Task(self) -> type[AnyTask]:  # noqa: N802  # Celery's name

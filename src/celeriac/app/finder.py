@@ -12,6 +12,7 @@ import importlib.util
 import os
 import sys
 from functools import cache
+from importlib.abc import InspectLoader
 from types import ModuleType
 from typing import Any
 
@@ -19,6 +20,11 @@ from celeriac.app.app import Celeriac
 from celeriac.exceptions import AppNotFound
 
 __all__ = ["find_app", "load_app"]
+
+MAIN = "__main__"
+"""Before a file or a module: it is loaded as the main module that it was in another process."""
+MAIN_ALIAS = "__mp_main__"
+"""The name of such a module, as multiprocessing has it: ``if __name__ == "__main__"`` does not run."""
 
 NAMES = ("app", "celery", "celeriac")
 
@@ -53,6 +59,9 @@ def load_app(name: str) -> Celeriac:
 
 def _symbol(name: str) -> tuple[Any, str]:
     module_name, _, attribute = name.partition(":")
+    if module_name == MAIN:
+        where, _, attribute = attribute.rpartition(":")
+        return _attribute(_main_module(where), attribute, name), where
     if module_name.endswith(".py"):
         return _attribute(_from_file(module_name), attribute, name), module_name
     if attribute:
@@ -100,6 +109,25 @@ def _from_file(path: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     spec.loader.exec_module(module)
+    return module
+
+
+def _main_module(where: str) -> ModuleType:
+    """This process's main module if it is that one, else load it: its tasks are named after the app."""
+    main = sys.modules[MAIN]
+    spec = getattr(main, "__spec__", None)
+    if where in (getattr(spec, "name", None), os.path.abspath(getattr(main, "__file__", None) or "")):
+        return main
+    is_file = where.endswith(".py")
+    found = importlib.util.spec_from_file_location(MAIN_ALIAS, where) if is_file else importlib.util.find_spec(where)
+    if found is None or not isinstance(found.loader, InspectLoader):
+        raise AppNotFound(f"there is no {where}")
+    source = found.loader.get_code(found.name)
+    module = ModuleType(MAIN_ALIAS)
+    module.__file__, module.__package__ = found.origin, "" if is_file else found.parent
+    sys.modules[MAIN_ALIAS] = sys.modules[MAIN] = module
+    assert source is not None, f"{where} has no code"
+    exec(source, vars(module))  # noqa: S102  # the user's own program, as `python program.py` runs it
     return module
 
 

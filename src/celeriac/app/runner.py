@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 from celeriac import envelope, serialization, signals
+from celeriac.app import logs
 from celeriac.app import tracer as tracers
 from celeriac.app.callbacks import unsupported
 from celeriac.app.context import Context
@@ -204,7 +204,8 @@ def make_runner(arguments: dict[str, Any]) -> TaskRunner:
     app.finalize()
     _apply(app, arguments)
     app.set_current()
-    asyncio.set_event_loop_policy(None)
+    if arguments.get("logging"):
+        logs.apply(arguments["logging"])
     return TaskRunner(app, arguments["hostname"], arguments["describe"])
 
 

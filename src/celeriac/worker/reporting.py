@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from celeriac.pools.pool import Kind, Outcome
 from celeriac.stores.store import Delivery
 from celeriac.telemetry import (
     LeaseLost,
     TaskDeadLettered,
+    TaskEvent,
     TaskFailed,
     TaskHeld,
     TaskReceived,
@@ -26,6 +27,14 @@ if TYPE_CHECKING:
     from celeriac.worker.request import Request
 
 __all__ = ["Reporter"]
+
+_KINDS: Final[dict[Kind, type[TaskEvent]]] = {
+    Kind.SUCCESS: TaskSucceeded,
+    Kind.FAILURE: TaskFailed,
+    Kind.RETRY: TaskRetried,
+    Kind.REJECT: TaskRejected,
+    Kind.REQUEUE: TaskRejected,
+}
 
 
 class Reporter:
@@ -62,43 +71,20 @@ class Reporter:
 
     def ended(self, request: Request, outcome: Outcome) -> None:
         """A child ran it to its end."""
-        task_id, name, queue = request.head.id, request.head.task, request.delivery.queue
-        now, runtime, kind = time.time(), outcome.runtime, outcome.kind
-        if kind is Kind.SUCCESS:
-            self._telemetry.emit(
-                TaskSucceeded(now, task_id=task_id, name=name, queue=queue, result=outcome.text, runtime=runtime)
-            )
-        elif kind is Kind.FAILURE:
-            self._telemetry.emit(
-                TaskFailed(
-                    now,
-                    task_id=task_id,
-                    name=name,
-                    queue=queue,
-                    exception=outcome.text,
-                    traceback=outcome.traceback,
-                    runtime=runtime,
-                    expected=outcome.expected,
-                )
-            )
-        elif kind is Kind.RETRY:
-            self._telemetry.emit(
-                TaskRetried(
-                    now,
-                    task_id=task_id,
-                    name=name,
-                    queue=queue,
-                    exception=outcome.text,
-                    traceback=outcome.traceback,
-                    runtime=runtime,
-                )
-            )
-        elif kind in (Kind.REJECT, Kind.REQUEUE):
-            self._telemetry.emit(
-                TaskRejected(
-                    now, task_id=task_id, name=name, queue=queue, reason=outcome.text, requeue=kind is Kind.REQUEUE
-                )
-            )
+        kind = _KINDS.get(outcome.kind)
+        if kind is None or not self._telemetry.wants(kind):
+            return
+        head = request.head
+        about: dict[str, Any] = {"task_id": head.id, "name": head.task, "queue": request.delivery.queue}
+        if kind is TaskSucceeded:
+            about |= {"result": outcome.text, "runtime": outcome.runtime}
+        elif kind is TaskRejected:
+            about |= {"reason": outcome.text, "requeue": outcome.kind is Kind.REQUEUE}
+        else:
+            about |= {"exception": outcome.text, "traceback": outcome.traceback, "runtime": outcome.runtime}
+        if kind is TaskFailed:
+            about["expected"] = outcome.expected
+        self._telemetry.emit(kind(time.time(), **about))
 
     def held(self, head: Head, queue: str, reason: str, due: float) -> None:
         """The store keeps it until it is due."""

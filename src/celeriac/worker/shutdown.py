@@ -14,6 +14,7 @@ import faulthandler
 import logging
 import signal
 import sys
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from celeriac import signals
@@ -29,6 +30,9 @@ logger = logging.getLogger("celeriac.worker")
 
 LAST_WAIT: Final = 5.0
 """Seconds that the last settlements may take at the end; what is not confirmed by then is redelivered by its lease."""
+
+SAME_SIGNAL: Final = 0.1
+"""Seconds within which a signal that comes again is the same one: timeout(1), say, sends it to the process and its group."""
 
 _STOPPING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
@@ -48,6 +52,7 @@ class Shutdown:
         self._done = asyncio.Event()
         self._steps: asyncio.Task[None] | None = None
         self._cold_now = asyncio.Event()
+        self._last_signal = (0, 0.0)
 
     # -- signals -----------------------------------------------------------------------------------------------------
 
@@ -73,6 +78,10 @@ class Shutdown:
     def on_signal(self, number: int) -> None:
         """A signal to stop: the first is warm, a second one cold; QUIT is cold at once."""
         worker = self._worker
+        now = monotonic()
+        last, self._last_signal = self._last_signal, (number, now)
+        if last[0] == number and now - last[1] < SAME_SIGNAL:
+            return
         name = signal.Signals(number).name
         if number == signal.SIGQUIT or self.draining:
             worker.exit_code = 1

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from celeriac import signals
 from celeriac.pools.pool import Child, ChildExit, Kind, Outcome, Running
+from celeriac.stores.store import Disposition, Settlement
 from celeriac.telemetry import ChildExited, ChildStarted
 from celeriac.worker.dispatch import Slot
 from celeriac.worker.request import Request
@@ -67,9 +68,12 @@ class Supervision:
                     request.verdict, request.reason = TIME_LIMIT, outcome.text
                 self._cancelled(request)
                 continue
-            worker.settler.add(worker.verdicts.of_outcome(request, outcome))
+            settlement = worker.verdicts.of_outcome(request, outcome)
+            worker.settler.add(settlement)
             if reporting:
                 worker.reporter.ended(request, outcome)
+            if settlement.disposition is Disposition.DEAD_LETTER:
+                self._dead(request, settlement)
         self._retire_stuck(slot)
         dispatch.run()
         worker.early.run()
@@ -150,12 +154,20 @@ class Supervision:
         worker = self._worker
         request.alone = False
         if worker.verdicts.runs_again(request):
-            logger.warning("%s is redelivered: %s", request.label, request.reason)
-            worker.settler.add(worker.verdicts.of_loss(request, request.reason))
-            worker.reporter.redelivered(request, request.delivery.losses + 1, request.reason)
+            settlement = worker.verdicts.of_loss(request, request.reason)
+            worker.settler.add(settlement)
+            if settlement.disposition is Disposition.DEAD_LETTER:
+                self._dead(request, settlement)
+            else:
+                logger.warning("%s is redelivered: %s", request.label, request.reason)
+                worker.reporter.redelivered(request, request.delivery.losses + 1, request.reason)
         else:
             request.judged = True
             back.append(request)
+
+    def _dead(self, request: Request, settlement: Settlement) -> None:
+        logger.error("%s goes to the dead letters: %s", request.label, settlement.reason)
+        self._worker.reporter.dead(request.delivery, request.head, settlement.reason)
 
     # -- limits ------------------------------------------------------------------------------------------------------
 

@@ -62,13 +62,19 @@ def test_what_is_not_a_plain_success_is_an_operation() -> None:
         (Settlement(b"c2", result=result_of(1, expires=5.0)), {}),
         (Settlement(b"c2", result=result_of(1)), {"redelivered": {b"c2"}}),
         (Settlement(b"c2", Disposition.DEAD_LETTER, result=result_of(1)), {"homes": {b"c2": Home("q", 0)}}),
-        (Settlement(b"", Disposition.NONE, result=result_of(1)), {}),
+        (Settlement(b"", Disposition.NONE, result=result_of(1, "STARTED")), {}),
     ]
     for other, fields in cases:
         batch = encoded([plain, other], **fields)
         assert batch.claims[0] == b"c1"
         assert batch.arguments[1] == 1  # plain results
         assert b"R" in batch.arguments
+
+
+def test_the_result_of_what_was_acknowledged_early_costs_no_more() -> None:
+    batch = encoded([Settlement(b"", Disposition.NONE, result=result_of(3)), Settlement(b"c1", result=result_of(4))])
+    assert batch.arguments[:4] == [1, 1, 0, 1]
+    assert batch.arguments[-3:] == [b"c1", b"xxxx", b"xxx"]
 
 
 def test_claims_whose_envelope_is_needed_come_last() -> None:
@@ -83,14 +89,14 @@ def test_claims_whose_envelope_is_needed_come_last() -> None:
         homes=homes,
     )
     assert batch.claims == [b"c3", b"c1", b"c0", b"c2"]
-    assert batch.arguments[:3] == [4, 1, 2]
+    assert batch.arguments[:4] == [4, 1, 2, 0]
 
 
 def test_keys_that_several_operations_use_are_named_once() -> None:
     messages = [Outgoing("q", b"x"), Outgoing("q", b"y"), Outgoing("q", b"z", priority=9), Outgoing("q", b"w", due=5.0)]
     batch = encoded([Settlement(b"c", follow_ups=messages)])
     assert batch.keys[7:] == [b"q", b"q\x06\x169", b"celeriac.held.q", b"celeriac.due.q"]
-    assert batch.arguments[6] == "llzs"
+    assert batch.arguments[7] == "llzs"
 
 
 def test_lifetimes_are_at_least_a_millisecond() -> None:

@@ -93,8 +93,8 @@ async def test_a_claim_that_is_cancelled_before_its_reply_is_delivered_to_the_ne
         for _ in range(turns):
             await asyncio.sleep(0)
         receiving.cancel()
-        (outcome,) = await asyncio.gather(receiving, return_exceptions=True)
-        got = await take(store, 1) if isinstance(outcome, BaseException) else outcome.deliveries
+        await asyncio.wait([receiving])
+        got = await take(store, 1) if receiving.cancelled() else receiving.result().deliveries
         assert names_of(got) == ["a"]
         await store.settle([Settlement(got[0].claim, Disposition.GIVE_BACK)])
 

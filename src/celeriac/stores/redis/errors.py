@@ -6,7 +6,14 @@ import enum
 import re
 from typing import Final
 
-from celeriac.exceptions import BrokerUnreachable, CeleriacError, OperationalError, StoreFull, StoreReadOnly
+from celeriac.exceptions import (
+    BrokerRefused,
+    BrokerUnreachable,
+    CeleriacError,
+    OperationalError,
+    StoreFull,
+    StoreReadOnly,
+)
 
 __all__ = ["Disconnected", "Remedy", "explain", "is_missing_script", "remedy_for", "unreachable"]
 
@@ -39,8 +46,8 @@ _ADVICE: Final[dict[str, tuple[type[CeleriacError], str]]] = {
     "OOM": (StoreFull, "raise `maxmemory` in the server's configuration, or remove data"),
     "MISCONF": (StoreReadOnly, "the server cannot save to its disk: free space or repair the disk, see its log"),
     "READONLY": (StoreReadOnly, "it is a replica: let the URL name the master, or use sentinel://"),
-    "NOAUTH": (BrokerUnreachable, "write the password into the URL: redis://:<password>@host:port/0"),
-    "WRONGPASS": (BrokerUnreachable, "correct user and password in the URL"),
+    "NOAUTH": (BrokerRefused, "write the password into the URL: redis://:<password>@host:port/0"),
+    "WRONGPASS": (BrokerRefused, "correct user and password in the URL"),
     "NOPERM": (OperationalError, "let the server's ACL allow this user the commands and the keys"),
     "WRONGTYPE": (
         OperationalError,
@@ -77,6 +84,11 @@ def explain(error: Exception, place: str) -> CeleriacError:
     """
     kind, advice = _ADVICE.get(_code_of(error), (OperationalError, ""))
     return kind(f"{place} refused: {error}" + (f" ({advice})" if advice else ""))
+
+
+def as_unreachable(error: CeleriacError) -> BrokerUnreachable:
+    """The error to raise when a server refuses us while we connect."""
+    return error if isinstance(error, BrokerUnreachable) else BrokerUnreachable(str(error))
 
 
 def unreachable(place: str, reason: object) -> BrokerUnreachable:

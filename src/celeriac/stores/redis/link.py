@@ -10,12 +10,20 @@ from typing import Any, Final
 import msgspec
 from hiredis import ReplyError
 
-from celeriac.exceptions import BrokerUnreachable, OperationalError
+from celeriac.exceptions import OperationalError
 from celeriac.stores.options import StoreOptions
 from celeriac.stores.redis.address import Address
 from celeriac.stores.redis.backoff import Backoff, pause_before
 from celeriac.stores.redis.connection import Connection, Orphan, State
-from celeriac.stores.redis.errors import Disconnected, Remedy, explain, is_missing_script, remedy_for, unreachable
+from celeriac.stores.redis.errors import (
+    Disconnected,
+    Remedy,
+    as_unreachable,
+    explain,
+    is_missing_script,
+    remedy_for,
+    unreachable,
+)
 from celeriac.stores.redis.scripts import Script
 from celeriac.stores.redis.wire import Argument, pack_command
 
@@ -119,7 +127,7 @@ class Link:
                     return await self._connect_once()
                 except ReplyError as error:
                     if remedy_for(error) is Remedy.RAISE:
-                        raise BrokerUnreachable(str(explain(error, self._address.public))) from None
+                        raise as_unreachable(explain(error, self._address.public)) from None
                     failure: Exception = error
                 except (OSError, Disconnected) as error:
                     failure = error

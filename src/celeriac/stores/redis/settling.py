@@ -39,10 +39,11 @@ BATCH_BYTES: Final = 1 << 20
 """Bytes in one script at most; a larger settlement travels alone, on a connection of its own."""
 _CHORD_LIFETIME: Final = 86400.0
 """Seconds that a chord's parts are kept when the part's result says nothing: Celery's default of `result_expires`."""
+_PLAIN: Final = frozenset({Disposition.ACKNOWLEDGE, Disposition.NONE})
 ENVELOPE_NEEDED: Final = frozenset(
     {Disposition.HOLD, Disposition.GIVE_BACK, Disposition.REDELIVER, Disposition.DEAD_LETTER}
 )
-CLAIM_AT: Final = 7
+CLAIM_AT: Final = 8
 """Place within ``Batch.arguments`` of the place of the arguments that claim."""
 ARGUMENTS_BEFORE: Final = 2
 """Batch number and repetition stand before ``Batch.arguments``."""
@@ -195,7 +196,7 @@ def _is_plain(settlement: Settlement, lifetime: float | None, context: Context) 
     record = settlement.result
     return (
         record is not None
-        and settlement.disposition is Disposition.ACKNOWLEDGE
+        and settlement.disposition in _PLAIN
         and record.state == "SUCCESS"
         and record.expires is not None
         and record.expires == lifetime
@@ -217,9 +218,10 @@ def encode(settlements: Sequence[Settlement], context: Context) -> Batch:
     others: list[Settlement] = []
     valued: list[Settlement] = []
     unfenced: list[Settlement] = []
+    plain_unfenced: list[Settlement] = []
     for settlement in settlements:
         if settlement.disposition is Disposition.NONE:
-            unfenced.append(settlement)
+            (plain_unfenced if _is_plain(settlement, lifetime, context) else unfenced).append(settlement)
         elif settlement.disposition in ENVELOPE_NEEDED:
             valued.append(settlement)
         elif _is_plain(settlement, lifetime, context):
@@ -234,17 +236,20 @@ def encode(settlements: Sequence[Settlement], context: Context) -> Batch:
         _encode_effects(encoder, owner, settlement, owner > len(plain))
         if settlement.disposition in ENVELOPE_NEEDED:
             encoder.disposition(owner, settlement)
+    for settlement in plain_unfenced:
+        _encode_effects(encoder, 0, settlement, False)
     for settlement in unfenced:
         _encode_effects(encoder, 0, settlement, True)
     result_key: Callable[[str], bytes] = context.keys.result
-    results = [settlement.result for settlement in plain if settlement.result is not None]
+    results = [each.result for each in (*plain, *plain_unfenced) if each.result is not None]
     claims = [settlement.claim for settlement in fenced]
     return Batch(
         [*context.fixed, *[result_key(record.task_id) for record in results], *encoder.special],
         [
             len(fenced),
-            len(results),
+            len(plain),
             len(valued),
+            len(plain_unfenced),
             milliseconds(lifetime or 1.0),
             "" if context.result_database is None else context.result_database,
             context.database,

@@ -8,9 +8,17 @@ from typing import Any, Final
 
 from hiredis import ReplyError
 
-from celeriac.exceptions import BrokerUnreachable, OperationalError
+from celeriac.exceptions import OperationalError
 from celeriac.stores.redis.backoff import pause_before
-from celeriac.stores.redis.errors import Disconnected, Remedy, explain, is_missing_script, remedy_for, unreachable
+from celeriac.stores.redis.errors import (
+    Disconnected,
+    Remedy,
+    as_unreachable,
+    explain,
+    is_missing_script,
+    remedy_for,
+    unreachable,
+)
 from celeriac.stores.redis.scripts import Script
 from celeriac.stores.redis.sync_connection import Pool, SyncConnection
 from celeriac.stores.redis.wire import Argument
@@ -66,7 +74,7 @@ class Caller:
                 self._pause(error, attempt, deadline, connection is not None)
                 continue
             except ReplyError as error:
-                raise BrokerUnreachable(str(explain(error, self.pool.address.public))) from None
+                raise as_unreachable(explain(error, self.pool.address.public)) from None
             except BaseException:
                 self._drop(connection)
                 raise

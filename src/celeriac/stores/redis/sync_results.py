@@ -23,11 +23,10 @@ from typing import Any, Final
 
 from hiredis import ProtocolError, PushNotification, ReplyError
 
-from celeriac.exceptions import BrokerUnreachable
 from celeriac.stores.options import StoreOptions
 from celeriac.stores.redis.backoff import pause_before
 from celeriac.stores.redis.connection import REPLY_TIMEOUT
-from celeriac.stores.redis.errors import Disconnected, Remedy, explain, remedy_for, unreachable
+from celeriac.stores.redis.errors import Disconnected, Remedy, as_unreachable, explain, remedy_for, unreachable
 from celeriac.stores.redis.keys import Keys
 from celeriac.stores.redis.notices import timed_out
 from celeriac.stores.redis.sync_connection import Pool, SyncConnection
@@ -278,7 +277,7 @@ class ResultWaits:
         try:
             connection = self._pool.make(limit)
         except ReplyError as error:
-            raise BrokerUnreachable(str(explain(error, self._pool.address.public))) from None
+            raise as_unreachable(explain(error, self._pool.address.public)) from None
         except (OSError, Disconnected) as error:
             self._failures += 1
             most = options.max_retries if options.retry else 0

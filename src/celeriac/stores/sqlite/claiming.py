@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from itertools import zip_longest
+from itertools import accumulate, zip_longest
 from typing import Final
 
 from celeriac.ids import new_incarnation
 from celeriac.stores.options import StoreOptions
 from celeriac.stores.sqlite import publishing, statements
-from celeriac.stores.sqlite.transaction import Transaction
+from celeriac.stores.sqlite.transaction import Transaction, json_array, json_object, parse_json
 from celeriac.stores.store import Delivery
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "claim",
     "end",
     "end_expired",
+    "held",
     "next_change",
     "peek",
     "renew",
@@ -30,6 +31,9 @@ OLDEST_EVERY: Final = 8
 
 SWEEP_INTERVAL: Final = 1.0
 """Seconds between two looks for ended leases, of a store that claims all the time."""
+
+JOINED_SIZE: Final = 4 * 1024 * 1024
+"""Bytes of payloads that are read as one value; more would only be copied once more than needed."""
 
 _SQL: Final = statements.load("claims")
 _MESSAGES: Final = statements.load("messages")
@@ -98,23 +102,39 @@ def claim(transaction: Transaction, holder: Holder, queues: Sequence[str], limit
     return deliveries
 
 
-def end(transaction: Transaction, token: bytes) -> int | None:
-    """End the lease that a claim names: the message's id, which has no place now, or None when the lease was lost."""
-    parts = _parse(token)
-    if parts is None or transaction.execute(_SQL["end"], parts).rowcount != 1:
-        return None
-    return parts[0]
+def held(transaction: Transaction, tokens: Sequence[bytes]) -> dict[bytes, int]:
+    """The fence: those of the claims whose leases are held still, and the ids of their messages."""
+    by_holder: dict[str, dict[int, int]] = {}
+    parsed: dict[bytes, tuple[int, int, str]] = {}
+    for token in tokens:
+        parts = _parse(token)
+        if parts is not None:
+            message_id, batch, name = parts
+            # Of two claims on one message only the later one, with the larger batch, can be held.
+            batches = by_holder.setdefault(name, {})
+            batches[message_id] = max(batch, batches.get(message_id, 0))
+            parsed[token] = parts
+    for name, batches in by_holder.items():
+        found = transaction.execute(_SQL["lost"], (json_object(batches), name)).fetchone()[0]
+        for message_id in parse_json(found):
+            del batches[message_id]
+    return {
+        token: message_id
+        for token, (message_id, batch, name) in parsed.items()
+        if by_holder[name].get(message_id) == batch
+    }
+
+
+def end(transaction: Transaction, message_ids: list[int]) -> None:
+    """End leases that are held; their messages have no place now."""
+    transaction.execute(_SQL["end"], (json_array(message_ids),))
 
 
 def renew(transaction: Transaction, tokens: Sequence[bytes], lease: float) -> list[bytes]:
     """Renew leases; returns the claims that are lost."""
-    deadline = transaction.now + lease
-    lost = []
-    for token in tokens:
-        parts = _parse(token)
-        if parts is None or transaction.execute(_SQL["renew"], (deadline, *parts)).rowcount != 1:
-            lost.append(token)
-    return lost
+    still = held(transaction, tokens)
+    transaction.execute(_SQL["renew"], (transaction.now + lease, json_array(list(still.values()))))
+    return [token for token in tokens if token not in still]
 
 
 def end_expired(transaction: Transaction, holder: Holder) -> int:
@@ -209,17 +229,31 @@ def _take(transaction: Transaction, holder: Holder, queue: str, limit: int) -> l
 
 
 def _take_first(transaction: Transaction, holder: Holder, queue: str, priority: int, limit: int) -> list[Delivery]:
-    """Take the first messages of one priority: a range of places, so two statements move all of them."""
+    """Take the first messages of one priority.
+
+    They are a range of places, so few statements move all of them. Each step of a statement gives the interpreter lock
+    away, to a loop that may keep it for milliseconds: so the rows come as one value instead of one by one.
+    """
     execute, prefix = transaction.execute, f"{holder.name}:{holder.batch}:".encode("ascii")
-    rows = execute(_SQL["next"], (queue, priority, limit)).fetchall()
+    rows = parse_json(execute(_SQL["next"], (queue, priority, limit)).fetchone()[0])
     last = rows[-1][0]
     deadline = transaction.now + holder.options.lease
     execute(_SQL["lease_through"], (holder.name, holder.batch, deadline, queue, priority, last))
     execute(_SQL["delete_through"], (queue, priority, last))
+    payloads = _payloads(transaction, [row[1] for row in rows], [row[5] for row in rows])
     return [
         Delivery(b"%b%d" % (prefix, message_id), queue, payload, losses, bool(granted), holds)
-        for _, message_id, losses, granted, holds, payload in rows
+        for (_, message_id, losses, granted, holds, _), payload in zip(rows, payloads, strict=True)
     ]
+
+
+def _payloads(transaction: Transaction, message_ids: list[int], sizes: list[int]) -> list[bytes]:
+    """The payloads of messages, whose sizes are known."""
+    if len(message_ids) == 1 or sum(sizes) > JOINED_SIZE:
+        return [transaction.execute(_SQL["payload"], (each,)).fetchone()[0] for each in message_ids]
+    joined = transaction.execute(_SQL["payloads"], (json_array(message_ids),)).fetchone()[0]
+    ends = list(accumulate(sizes))
+    return [joined[end - size : end] for end, size in zip(ends, sizes, strict=True)]
 
 
 def _take_chosen(transaction: Transaction, holder: Holder, queue: str, limit: int) -> list[Delivery]:

@@ -7,7 +7,7 @@ from typing import Final
 
 from celeriac.envelope import PRIORITY_MAX
 from celeriac.stores.sqlite import control, statements
-from celeriac.stores.sqlite.transaction import Transaction
+from celeriac.stores.sqlite.transaction import Transaction, insert
 from celeriac.stores.store import Outgoing
 
 __all__ = ["hold", "publish", "return_to_front"]
@@ -19,25 +19,25 @@ def publish(transaction: Transaction, messages: Sequence[Outgoing]) -> None:
     """Store the messages in their order."""
     ready: list[tuple[str, int, int, int]] = []
     held: list[tuple[str, float, int]] = []
-    insert, execute = _SQL["insert"], transaction.execute
+    rows: list[tuple[int, str, int, bytes]] = []
+    message_id = transaction.execute(_SQL["last_id"]).fetchone()[0] or 0
     for message in messages:
         if message.exchange:
             control.broadcast(transaction, message.exchange, message.payload)
             continue
         queue = message.queue
         priority = min(max(message.priority, 0), PRIORITY_MAX)
-        message_id = execute(insert, (queue, priority, message.payload)).lastrowid
-        assert message_id is not None
+        message_id += 1
+        rows.append((message_id, queue, priority, message.payload))
         if message.due is None or message.due <= transaction.now:
             ready.append((queue, priority, message_id, message_id))
             transaction.announce_ready(queue)
         else:
             held.append((queue, message.due, message_id))
             transaction.announce_held(queue, message.due)
-    if ready:
-        transaction.executemany(_SQL["make_ready"], ready)
-    if held:
-        transaction.executemany(_SQL["hold"], held)
+    insert(transaction, _SQL["insert"], rows)
+    insert(transaction, _SQL["make_ready"], ready)
+    insert(transaction, _SQL["hold"], held)
 
 
 def hold(transaction: Transaction, queue: str, due: float, message_id: int) -> None:
@@ -52,5 +52,5 @@ def return_to_front(transaction: Transaction, queue: str, priority: int, message
     # A place below zero is never an id's own, so that what is published next can never want it.
     first = min(found[0] if found is not None else 0, 0) - len(message_ids)
     rows = [(queue, priority, first + offset, message_id) for offset, message_id in enumerate(message_ids)]
-    transaction.executemany(_SQL["make_ready"], rows)
+    insert(transaction, _SQL["make_ready"], rows)
     transaction.announce_ready(queue, len(rows))

@@ -7,7 +7,7 @@ from typing import Final
 
 from celeriac import states
 from celeriac.stores.sqlite import statements
-from celeriac.stores.sqlite.transaction import Transaction, json_array
+from celeriac.stores.sqlite.transaction import Transaction, insert, json_array
 from celeriac.stores.store import ChordPart, ResultRecord
 
 __all__ = ["count_parts", "forget", "parts", "read", "store", "take_told", "unwatch", "watch"]
@@ -27,11 +27,10 @@ def store(transaction: Transaction, records: Sequence[ResultRecord]) -> None:
             record.state == states.SUCCESS,
             None if record.expires is None else now + record.expires,
             record.payload,
-            now,
         )
         for record in records
     ]
-    transaction.executemany(_SQL["store"], rows)
+    insert(transaction, _SQL["store"], rows, now)
     if transaction.execute(_SQL["any_reader"]).fetchone() is not None:
         task_ids = json_array([record.task_id for record in records])
         transaction.rings.update(socket for (socket,) in transaction.execute(_SQL["tell"], (task_ids,)).fetchall())
@@ -57,7 +56,7 @@ def count_parts(transaction: Transaction, counted: Sequence[ChordPart]) -> None:
     """Record parts of chords; one that came before is left as it is."""
     expires = transaction.now + CHORD_LIFETIME
     rows = [(part.group_id, part.index, part.task_id, part.size, expires, part.payload) for part in counted]
-    transaction.executemany(_SQL["store_part"], rows)
+    insert(transaction, _SQL["store_part"], rows)
 
 
 def parts(transaction: Transaction, group_id: str) -> list[ChordPart]:

@@ -22,9 +22,11 @@ def settle(transaction: Transaction, options: StoreOptions, settlements: Sequenc
     records: list[ResultRecord] = []
     follow_ups: list[Outgoing] = []
     counted: list[ChordPart] = []
+    held = claiming.held(transaction, [each.claim for each in settlements])
+    claiming.end(transaction, list(held.values()))
     for settlement in settlements:
         if settlement.disposition is not Disposition.NONE:
-            message_id = claiming.end(transaction, settlement.claim)
+            message_id = held.pop(settlement.claim, None)
             if message_id is None:
                 refused.append(settlement.claim)
                 continue

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
-from collections.abc import Callable
-from typing import TypeAlias, TypeVar
+from collections.abc import Callable, Sequence
+from functools import cache
+from itertools import chain
+from typing import Final, TypeAlias, TypeVar
 
 import msgspec
 
-__all__ = ["Operation", "Transaction", "json_array"]
+__all__ = ["Operation", "Transaction", "insert", "json_array", "json_object", "parse_json"]
 
 T = TypeVar("T")
+
+_VALUES: Final = re.compile(r"VALUES (\([?, ]+\))")
+_ROWS: Final = (64, 8, 1)
+"""How many rows one INSERT takes: few sizes, so that all of them stay prepared."""
 
 _encode_json = msgspec.json.Encoder().encode
 
@@ -51,7 +58,41 @@ class Transaction:
 
 Operation: TypeAlias = Callable[[Transaction], T]
 
+parse_json: Final = msgspec.json.Decoder().decode
+
 
 def json_array(values: list[int] | list[str]) -> str:
     """A list as the one argument of a statement."""
     return _encode_json(values).decode()
+
+
+def json_object(values: dict[int, int]) -> str:
+    """A mapping as the one argument of a statement."""
+    return _encode_json(values).decode()
+
+
+def insert(transaction: Transaction, statement: str, rows: Sequence[tuple[object, ...]], *more: object) -> None:
+    """Insert many rows with few statements.
+
+    Each statement gives the interpreter lock away, perhaps for milliseconds, and costs as much as inserting a row.
+
+    Args:
+        transaction: where.
+        statement: an INSERT with one row of values.
+        rows: the values.
+        more: the arguments behind the values.
+    """
+    start = 0
+    for count in _ROWS:
+        while len(rows) - start >= count:
+            arguments = [*chain.from_iterable(rows[start : start + count]), *more]
+            transaction.execute(_repeat_values(statement, count), arguments)
+            start += count
+
+
+@cache
+def _repeat_values(statement: str, count: int) -> str:
+    values = _VALUES.search(statement)
+    assert values is not None
+    repeated = ", ".join([values[1]] * count)
+    return statement[: values.start(1)] + repeated + statement[values.end(1) :]

@@ -2,12 +2,13 @@
 --
 -- KEYS[1..6]   unacked, unacked_index, leases, deliveries, revocations, own waiting list (see claiming.lua)
 -- KEYS[7]      the record of the last batch that came over this connection
--- KEYS[8..]    P result keys, then the special keys that operations name by place, then those of claiming.lua
--- ARGV[1..10]  batch number; 1 when it is sent again; C claims; P plain results; V claims whose envelope is needed;
---              lifetime of plain results in milliseconds; database of results or ''; database of messages;
+-- KEYS[8..]    P + U result keys, then the special keys that operations name by place, then those of claiming.lua
+-- ARGV[1..11]  batch number; 1 when it is sent again; C claims; P plain results of claims; V claims whose envelope is
+--              needed; U plain results that belong to no claim; lifetime of plain results in milliseconds; database of
+--              results or ''; database of messages;
 --              types of the special keys, a letter each (l list, z sorted set, h hash, s string; capital: in the
 --              database of results); place in ARGV before the arguments of claiming.lua, or 0
--- ARGV[11..]   C claims (the first P have the plain results, the last V need their envelope), P result documents,
+-- ARGV[12..]   C claims (the first P have the plain results, the last V need their envelope), P + U result documents,
 --              then operations: a letter, the number of the claim that it belongs to (0: none), and
 --   R key document lifetime check  store a result and tell; check 1: unless SUCCESS is stored; lifetime '' for ever
 --   P key envelope                 publish at the end of a list
@@ -26,9 +27,9 @@
 -- lost does nothing and answers the same; acknowledgements come before what needs memory.
 local RECORD_LIFETIME = 600 -- seconds; a reply is not waited for that long
 local again, claims, plain, valued = ARGV[2] == '1', tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
-local results_at, home_at, types, claim_at = ARGV[7], ARGV[8], ARGV[9], tonumber(ARGV[10])
-local special = 7 + plain
-local at = 10
+local unclaimed, results_at, home_at, types, claim_at = tonumber(ARGV[6]), ARGV[8], ARGV[9], ARGV[10], tonumber(ARGV[11])
+local special = 7 + plain + unclaimed
+local at = 11
 
 local function finish(refused, marked)
   if claim_at == 0 then return {refused, ''} end
@@ -101,16 +102,16 @@ at = at + claims
 
 -- 3. Store and publish.
 if results_at ~= '' then call('SELECT', results_at) end
-local lifetime = ARGV[6]
-for place = 1, plain do
-  if not stale[place] then
+local lifetime = ARGV[7]
+for place = 1, plain + unclaimed do
+  if place > plain or not stale[place] then
     local key, document = KEYS[7 + place], ARGV[at + place]
     call('SET', key, document, 'PX', lifetime)
     call('PUBLISH', key, document)
   end
 end
 if results_at ~= '' then call('SELECT', home_at) end
-at = at + plain
+at = at + plain + unclaimed
 
 local function is_success(document)
   local ok, meta = pcall(cjson.decode, document)
@@ -139,7 +140,7 @@ local function operations_by_letter() return {
     note(KEYS[4], envelope, 0, tonumber(ARGV[p + 6]), tonumber(ARGV[p + 7]), now)
   end},
   D = {5, function(p, envelope)
-    local key, id, tag = special + ARGV[p + 2], ARGV[10 + ARGV[p + 1]], tag_of(envelope)
+    local key, id, tag = special + ARGV[p + 2], ARGV[11 + ARGV[p + 1]], tag_of(envelope)
     local record = call('HGET', KEYS[4], tag)
     local losses = record and string.match(record, '^%d+') or '0'
     call('HDEL', KEYS[4], tag)

@@ -15,11 +15,24 @@ SELECT priority, place, id FROM ready WHERE queue = ? ORDER BY priority, place L
 SELECT priority, place, id FROM ready WHERE queue = ? AND priority = ? ORDER BY place LIMIT ?
 
 -- name: next
--- The next messages of one priority, whole.
--- Arguments: queue, priority, limit. Returns (place, id, losses, granted, holds, payload).
-SELECT ready.place, message.id, message.losses, message.granted, message.holds, message.payload
-FROM ready JOIN message ON message.id = ready.id
-WHERE ready.queue = ? AND ready.priority = ? ORDER BY ready.place LIMIT ?
+-- The next messages of one priority, without their payloads, as one JSON array of
+-- [place, id, losses, granted, holds, bytes of payload]. Arguments: queue, priority, limit.
+SELECT json_group_array(json_array(place, id, losses, granted, holds, size)) FROM (
+    SELECT ready.place, message.id, message.losses, message.granted, message.holds, length(message.payload) AS size
+    FROM ready JOIN message ON message.id = ready.id
+    WHERE ready.queue = ? AND ready.priority = ? ORDER BY ready.place LIMIT ?
+)
+
+-- name: payloads
+-- The payloads of messages, one behind the other in the order of the array. Arguments: a JSON array of ids.
+-- Invariant: the caller keeps the sum below what SQLite can hold in one value.
+SELECT CAST(group_concat(CAST(payload AS TEXT), '') AS BLOB) FROM (
+    SELECT message.payload FROM json_each(?) AS wanted JOIN message ON message.id = wanted.value ORDER BY wanted.key
+)
+
+-- name: payload
+-- Arguments: id. Returns (payload).
+SELECT payload FROM message WHERE id = ?
 
 -- name: lease_through
 -- Lease what `next` returned, the same transaction deletes it from ready.
@@ -43,13 +56,21 @@ DELETE FROM ready WHERE queue = ? AND priority = ? AND place = ?
 -- Arguments: id. Returns (losses, granted, holds, payload).
 SELECT losses, granted, holds, payload FROM message WHERE id = ?
 
+-- name: lost
+-- The fence: which claims of one holder are stale. Arguments: a JSON object of ids and their batches, holder.
+-- Returns one JSON array of the ids.
+SELECT json_group_array(CAST(claim.key AS INTEGER))
+FROM json_each(?) AS claim
+LEFT JOIN lease ON lease.id = CAST(claim.key AS INTEGER) AND lease.batch = claim.value AND lease.holder = ?
+WHERE lease.id IS NULL
+
 -- name: end
--- End a lease: the fence. Arguments: id, batch, holder. One row is deleted, or none when the claim is stale.
-DELETE FROM lease WHERE id = ? AND batch = ? AND holder = ?
+-- Arguments: a JSON array of ids. Invariant: `lost` let all of them pass in the same transaction.
+DELETE FROM lease WHERE id IN (SELECT value FROM json_each(?))
 
 -- name: renew
--- Arguments: deadline, id, batch, holder. One row is updated, or none when the claim is stale.
-UPDATE lease SET deadline = ? WHERE id = ? AND batch = ? AND holder = ?
+-- Arguments: deadline, a JSON array of ids. Invariant: `lost` let all of them pass in the same transaction.
+UPDATE lease SET deadline = ? WHERE id IN (SELECT value FROM json_each(?))
 
 -- name: end_expired
 -- End the leases whose deadline has passed. Arguments: now. Returns (id, queue).

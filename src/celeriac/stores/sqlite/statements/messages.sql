@@ -5,9 +5,9 @@
 SELECT max(id) FROM message
 
 -- name: insert
--- Arguments: queue, priority, payload. The new row's id is the cursor's lastrowid.
+-- Arguments: id, queue, priority, payload.
 -- Invariant: the same transaction gives the id a place (make_ready or hold).
-INSERT INTO message (queue, priority, payload) VALUES (?, ?, ?)
+INSERT INTO message (id, queue, priority, payload) VALUES (?, ?, ?, ?)
 
 -- name: make_ready
 -- Arguments: queue, priority, place, id.

@@ -1,11 +1,12 @@
 -- Results, the parts of chords, and who waits for a result.
 
 -- name: store
--- Store a result; an unexpired SUCCESS gives way to another SUCCESS only.
--- Arguments: ?1 task_id, ?2 success, ?3 expires, ?4 payload, ?5 now.
-INSERT INTO result (task_id, success, expires, payload) VALUES (?1, ?2, ?3, ?4)
-ON CONFLICT (task_id) DO UPDATE SET success = ?2, expires = ?3, payload = ?4
-WHERE NOT success OR ?2 OR expires <= ?5
+-- Store results; an unexpired SUCCESS gives way to another SUCCESS only. The row of values is repeated for each result.
+-- Arguments: task_id, success, expires, payload, of each; now.
+INSERT INTO result (task_id, success, expires, payload) VALUES (?, ?, ?, ?)
+ON CONFLICT (task_id) DO UPDATE
+SET success = excluded.success, expires = excluded.expires, payload = excluded.payload
+WHERE NOT result.success OR excluded.success OR result.expires <= ?
 
 -- name: read
 -- Arguments: task_id, now. Returns (payload) or no row.
