@@ -261,10 +261,10 @@ def test_an_environment_variable_that_is_not_set_is_an_error_unless_silent() -> 
 
 def test_defaults_lie_below_everything_and_the_latest_counts_first() -> None:
     conf = strict()
-    conf.add_defaults({"worker_concurrency": 1, "task_protocol": 1})
+    conf.add_defaults({"worker_concurrency": 1, "task_delivery_limit": 1})
     conf.add_defaults(lambda: {"worker_concurrency": 2})
-    conf.config_from_object({"task_protocol": 2})
-    assert (conf.worker_concurrency, conf.task_protocol) == (2, 2)
+    conf.config_from_object({"task_delivery_limit": 2})
+    assert (conf.worker_concurrency, conf.task_delivery_limit) == (2, 2)
     assert conf.origin("worker_concurrency") == "add_defaults(...)"
 
 
@@ -413,10 +413,10 @@ def test_a_mistake_written_into_a_live_dictionary_is_found_at_the_next_snapshot(
 
 
 def test_the_origin_of_every_value_is_known(module: types.ModuleType) -> None:
-    conf = Configuration("celery", {"task_protocol": 1}, environment={"CELERY_BROKER_URL": "redis://h"})
+    conf = Configuration("celery", {"task_delivery_limit": 1}, environment={"CELERY_BROKER_URL": "redis://h"})
     conf.config_from_object({"CELERYD_CONCURRENCY": 3})
     conf.task_always_eager = True
-    assert conf.origin("task_protocol") == "Celery(...)"
+    assert conf.origin("task_delivery_limit") == "Celery(...)"
     assert conf.origin("worker_concurrency") == "config_from_object({...}) as CELERYD_CONCURRENCY"
     assert conf.origin("task_always_eager") == "app.conf"
     assert conf.origin("broker_url") == "environment variable CELERY_BROKER_URL"

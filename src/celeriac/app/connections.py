@@ -40,14 +40,18 @@ class Connections:
             with self._lock:
                 store = self._sync
                 if store is None:
-                    store = self._sync = urls.open_sync_store(broker_options(self.app), backend_options(self.app))
+                    url = self.app.settings.broker_write_url
+                    store = self._sync = urls.open_sync_store(broker_options(self.app, url), backend_options(self.app))
         return store
 
     def make(self) -> Store:
-        """A new asynchronous store, not opened; the caller owns it (a worker does)."""
+        """A new asynchronous store to receive from, not opened; the caller owns it (a worker does)."""
+        return self._make(self.app.settings.broker_read_url)
+
+    def _make(self, broker_url: str | None) -> Store:
         from celeriac.stores import urls
 
-        return urls.open_store(broker_options(self.app), backend_options(self.app))
+        return urls.open_store(broker_options(self.app, broker_url), backend_options(self.app))
 
     async def of_running_loop(self) -> Store:
         """The open asynchronous store of the running loop; callers at the same time share one opening."""
@@ -60,7 +64,7 @@ class Connections:
         return await asyncio.shield(opening)
 
     async def _open(self) -> Store:
-        store = self.make()
+        store = self._make(self.app.settings.broker_write_url)
         await store.open()
         return store
 
@@ -81,10 +85,11 @@ class Connections:
             store.close()
 
 
-def broker_options(app: Celeriac) -> StoreOptions:
-    """How the app's broker is opened."""
+def broker_options(app: Celeriac, url: str | None = None) -> StoreOptions:
+    """How the app's broker is opened, at ``broker_url`` or another URL."""
     settings = app.settings
-    return _options(app, settings, settings.broker_url or EMBEDDED, settings.broker_transport_options, settings.broker_use_ssl)
+    url = url or settings.broker_url or EMBEDDED
+    return _options(app, settings, url, settings.broker_transport_options, settings.broker_use_ssl)
 
 
 def backend_options(app: Celeriac) -> StoreOptions | None:

@@ -10,6 +10,9 @@ from typing import Final
 __all__ = ["FUTURE", "FUTURE_OLD"]
 
 _NAMES: Final = """
+    redis_host:CELERY_REDIS_HOST redis_port:CELERY_REDIS_PORT redis_db:CELERY_REDIS_DB
+    redis_username:CELERY_REDIS_USERNAME redis_password:CELERY_REDIS_PASSWORD task_protocol:CELERY_TASK_PROTOCOL
+    task_send_sent_event:CELERY_SEND_TASK_SENT_EVENT worker_direct:CELERY_WORKER_DIRECT
     CELERY_DB_REUSE_MAX arangodb_backend_settings:CELERY_ARANGODB_BACKEND_SETTINGS azureblockblob_base_path
     azureblockblob_connection_timeout azureblockblob_container_name azureblockblob_read_timeout
     azureblockblob_retry_increment_base azureblockblob_retry_initial_backoff_sec azureblockblob_retry_max_attempts

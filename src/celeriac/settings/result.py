@@ -55,21 +55,6 @@ class ResultSettings(BrokerSettings, frozen=True, kw_only=True):
     result_backend_max_sleep_between_retries_ms: Annotated[
         Milliseconds, Setting("The longest pause.", "CELERY_RESULT_BACKEND_MAX_SLEEP_BETWEEN_RETRIES_MS")
     ] = 10_000
-    redis_host: Annotated[
-        str | None, Setting("Host of the result store, when its URL names none.", "CELERY_REDIS_HOST")
-    ] = None
-    redis_port: Annotated[
-        Count | None, Setting("Port of the result store, when its URL names none.", "CELERY_REDIS_PORT")
-    ] = None
-    redis_db: Annotated[
-        Count | None, Setting("Database number of the result store, when its URL names none.", "CELERY_REDIS_DB")
-    ] = None
-    redis_username: Annotated[
-        str | None, Setting("User of the result store, when its URL names none.", "CELERY_REDIS_USERNAME")
-    ] = None
-    redis_password: Annotated[
-        str | None, Setting("Password of the result store, when its URL has none.", "CELERY_REDIS_PASSWORD")
-    ] = None
     redis_backend_use_ssl: Annotated[
         Tls | None, Setting("Use TLS to the result store, with these options.", "CELERY_REDIS_BACKEND_USE_SSL")
     ] = None

@@ -112,18 +112,12 @@ class TaskSettings(ResultSettings, frozen=True, kw_only=True):
     task_compression: Annotated[
         str | None, Setting("Compression of message bodies, by name.", "CELERY_MESSAGE_COMPRESSION")
     ] = None
-    task_protocol: Annotated[
-        Literal[2, 1], Setting("Version of the task message that is written.", "CELERY_TASK_PROTOCOL")
-    ] = 2
     task_publish_retry: Annotated[bool, Setting("Repeat a publication that failed.", "CELERY_TASK_PUBLISH_RETRY")] = (
         True
     )
     task_publish_retry_policy: Annotated[
         RetryPolicy, Setting("How often and with which pauses.", "CELERY_TASK_PUBLISH_RETRY_POLICY")
     ] = msgspec.field(default_factory=RETRY_POLICY.copy)
-    task_send_sent_event: Annotated[
-        bool, Setting("Send the event task-sent with each task.", "CELERY_SEND_TASK_SENT_EVENT")
-    ] = False
 
     task_queues: Annotated[
         Queues | None, Setting("The queues: a list, or a dictionary of options by name.", "CELERY_QUEUES")

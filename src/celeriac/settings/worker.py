@@ -32,9 +32,6 @@ class WorkerSettings(TaskSettings, frozen=True, kw_only=True):
         Literal["weighted", "strict"],
         Setting("Whether low priorities get a share while there are higher ones.", ours=True),
     ] = "weighted"
-    worker_direct: Annotated[
-        bool, Setting("The worker also has a queue that only it consumes.", "CELERY_WORKER_DIRECT")
-    ] = False
     worker_disable_rate_limits: Annotated[bool, Setting("No rate limits.", "CELERY_DISABLE_RATE_LIMITS")] = False
     worker_max_tasks_per_child: Annotated[
         Positive | None, Setting("Runs after which a process is replaced.", "CELERYD_MAX_TASKS_PER_CHILD")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from celeriac.stores.options import StoreOptions
 from celeriac.stores.sqlite import claiming, publishing, settling
-from celeriac.stores.sqlite.claiming import OLDEST_EVERY, Holder, weave
+from celeriac.stores.sqlite.claiming import JOINED_SIZE, OLDEST_EVERY, Holder, weave
 from celeriac.stores.sqlite.file import StoreFile
 from celeriac.stores.store import Delivery, Outgoing, Settlement
 
@@ -147,3 +148,26 @@ def test_weaving_needs_to_see_only_a_few_of_the_oldest(data: st.DataObject, prio
     per_priority.sort(key=lambda place: place[2])
     chosen = weave(sorted(places)[:limit], per_priority, served, limit)
     assert chosen == weave(sorted(places), places, served, limit)
+
+
+@pytest.mark.parametrize("size", [0, 1, 1000, JOINED_SIZE // 2])
+def test_payloads_of_any_size_and_content_come_back_untouched(timed_file: StoreFile, holder: Holder, size: int) -> None:
+    payloads = [bytes(size), b"\0\xff\xfe" + os.urandom(size), "é🥕".encode() * (size // 6), b""]
+    put(timed_file, *(Outgoing("work", payload) for payload in payloads))
+    assert [delivery.payload for delivery in take(timed_file, holder, 10)] == payloads
+
+
+def test_the_latest_of_several_claims_on_a_message_is_the_one_that_counts(
+    timed_file: StoreFile, holder: Holder, clock: Clock
+) -> None:
+    put(timed_file, message("a"))
+    claims = []
+    for _ in range(3):
+        claims.append(take(timed_file, holder, 1)[0].claim)
+        clock.now += 11
+        timed_file.run(partial(claiming.end_expired, holder=holder), 1)
+    claims.append(take(timed_file, holder, 1)[0].claim)
+    assert timed_file.run(partial(claiming.renew, tokens=claims, lease=10.0), 1) == claims[:3]
+    settlements = [Settlement(claim) for claim in (*claims[::-1], claims[3])]
+    refused = timed_file.run(partial(settling.settle, options=holder.options, settlements=settlements), 1)
+    assert refused == [*claims[2::-1], claims[3]]

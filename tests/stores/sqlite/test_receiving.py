@@ -34,6 +34,10 @@ async def until(look: Callable[[], bool]) -> None:
         await asyncio.sleep(0.002)
 
 
+def are_done(tasks: list[asyncio.Task[Received]], count: int) -> bool:
+    return sum(task.done() for task in tasks) == count
+
+
 async def waiting(store: SQLiteStore, file: StoreFile, count: int, timeout: float = 60) -> asyncio.Task[Received]:
     """A receive that has registered as the ``count``-th."""
     task = asyncio.ensure_future(store.receive(QUEUES, 1, timeout))
@@ -78,7 +82,7 @@ async def test_one_message_wakes_one_worker_and_the_next_one_another(
     tasks = [await waiting(await open_store(), file, number + 1) for number in range(3)]
     for done in (1, 2, 3):
         client.publish([message()])
-        await until(lambda done=done: sum(task.done() for task in tasks) == done)
+        await until(partial(are_done, tasks, done))
     for task in tasks:
         assert len(task.result().deliveries) == 1
 

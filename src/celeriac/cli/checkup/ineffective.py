@@ -8,7 +8,7 @@ from typing import Final
 from celeriac.cli.checkup.finding import Finding
 from celeriac.cli.checkup.subject import Subject
 
-__all__ = ["HARMLESS", "NOT_FOLLOWED", "check_effect"]
+__all__ = ["HARMLESS", "check_effect"]
 
 _ONE_CONNECTION: Final = "a process has one connection for all of its result traffic, which mends itself"
 _RETRIES: Final = "what failed for a passing reason is always repeated until the store's deadline"
@@ -35,26 +35,9 @@ HARMLESS: Final[Mapping[str, str]] = {
 }
 """Why each changes nothing, and need not."""
 
-NOT_FOLLOWED: Final[Mapping[str, str]] = {
-    "broker_read_url": "messages are read from broker_url",
-    "broker_write_url": "messages are published to broker_url",
-    "redis_host": "the place of results is result_backend: write it there, redis://user:password@host:port/db",
-    "redis_port": "the place of results is result_backend: write it there, redis://user:password@host:port/db",
-    "redis_db": "the place of results is result_backend: write it there, redis://user:password@host:port/db",
-    "redis_username": "the place of results is result_backend: write it there, redis://user:password@host:port/db",
-    "redis_password": "the place of results is result_backend: write it there, redis://user:password@host:port/db",
-    "task_protocol": "messages are always written in protocol 2 (and 1 is read)",
-    "task_send_sent_event": "events come with a later release",
-    "worker_direct": "a worker's own queue comes with a later release; name one with -Q",
-}
-"""What holds instead, of settings that somebody may rely on."""
-
 
 def check_effect(subject: Subject) -> Iterator[Finding]:
-    """A note for each setting that was set and changes nothing; a warning where that may be missed."""
+    """A note for each setting that was set and changes nothing."""
     for name, reason in HARMLESS.items():
         if subject.is_set(name):
             yield Finding("note", name, f"has no effect: {reason}", f"remove it ({subject.origins[name]})")
-    for name, instead in NOT_FOLLOWED.items():
-        if subject.is_set(name):
-            yield Finding("warning", name, f"has no effect: {instead}", f"remove it ({subject.origins[name]})")

@@ -82,6 +82,9 @@ def insert(transaction: Transaction, statement: str, rows: Sequence[tuple[object
         rows: the values.
         more: the arguments behind the values.
     """
+    if len(rows) == 1:
+        transaction.execute(statement, (*rows[0], *more))
+        return
     start = 0
     for count in _ROWS:
         while len(rows) - start >= count:

@@ -5,9 +5,9 @@
 -- KEYS[8..]    P + U result keys, then the special keys that operations name by place, then those of claiming.lua
 -- ARGV[1..11]  batch number; 1 when it is sent again; C claims; P plain results of claims; V claims whose envelope is
 --              needed; U plain results that belong to no claim; lifetime of plain results in milliseconds; database of
---              results or ''; database of messages;
---              types of the special keys, a letter each (l list, z sorted set, h hash, s string; capital: in the
---              database of results); place in ARGV before the arguments of claiming.lua, or 0
+--              results or ''; database of messages; types of the special keys, a letter each (l list, z sorted set,
+--              h hash, s string, t set; capital: in the database of results); place in ARGV before the arguments of
+--              claiming.lua, or 0
 -- ARGV[12..]   C claims (the first P have the plain results, the last V need their envelope), P + U result documents,
 --              then operations: a letter, the number of the claim that it belongs to (0: none), and
 --   R key document lifetime check  store a result and tell; check 1: unless SUCCESS is stored; lifetime '' for ever
