@@ -59,6 +59,8 @@ def load_app(name: str) -> Celeriac:
 
 def _symbol(name: str) -> tuple[Any, str]:
     module_name, _, attribute = name.partition(":")
+    if not module_name or module_name.startswith("."):
+        raise AppNotFound(f"{name!r} names no module; give the app with -A package.module or -A module:attribute")
     if module_name == MAIN:
         where, _, attribute = attribute.rpartition(":")
         return _attribute(_main_module(where), attribute, name), where
@@ -101,14 +103,18 @@ def _from_file(path: str) -> ModuleType:
     """Import a file by its path, as the module of its own name (a program that is its own worker)."""
     name = os.path.splitext(os.path.basename(path))[0]
     known = sys.modules.get(name)
-    if known is not None and getattr(known, "__file__", None) == path:
+    if known is not None and os.path.abspath(getattr(known, "__file__", None) or "") == os.path.abspath(path):
         return known
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None or not os.path.exists(path):
         raise AppNotFound(f"there is no file {path}")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]  # as import does: half a module is no module
+        raise
     return module
 
 

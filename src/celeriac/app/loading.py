@@ -44,7 +44,7 @@ class Loader:
 
     def _discover(self, packages: Packages, related_name: str | None) -> None:
         names = packages() if callable(packages) else packages
-        for package in names or ():
+        for package in [names] if isinstance(names, str) else names or ():
             find_related_module(package, related_name)
 
 
@@ -52,10 +52,11 @@ def find_related_module(package: str, related_name: str | None) -> None:
     """Import ``<package>.<related_name>``; only that this very module is missing is ignored."""
     try:
         importlib.import_module(package)
-    except ModuleNotFoundError:
+    except ModuleNotFoundError as error:
         # "proj.apps.PaymentsConfig" names a class: its package is one level up.
+        whole = package
         package, _, attribute = package.rpartition(".")
-        if not package:
+        if not package or error.name != whole:
             raise
         module = importlib.import_module(package)
         if not hasattr(module, attribute):

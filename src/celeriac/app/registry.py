@@ -18,9 +18,10 @@ class TaskRegistry(dict[str, "Task[Any, Any]"]):
     def __missing__(self, name: str) -> Task[Any, Any]:
         import difflib
 
-        near = difflib.get_close_matches(name, self, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise NotRegistered(f"{name}{hint}" if hint else name)
+        error = NotRegistered(name)
+        if near := difflib.get_close_matches(name, self, n=1):
+            error.add_note(f"Did you mean {near[0]!r}?")
+        raise error
 
     def register(self, task: Task[Any, Any]) -> None:
         """Add a task under its name."""

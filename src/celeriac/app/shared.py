@@ -19,7 +19,15 @@ R = TypeVar("R")
 
 
 class SharedTask:
-    """Stands for the current app's copy of a shared task."""
+    """Stands for the current app's copy of a shared task, of whose class it says to be."""
+
+    @property
+    def __class__(self) -> type[Any]:
+        return type(self._task())
+
+    @__class__.setter
+    def __class__(self, value: type[Any]) -> None:
+        raise TypeError("a shared task has the class of the current app's copy")
 
     def __init__(self, function: Callable[..., Any], options: dict[str, Any]) -> None:
         self.__dict__.update(_function=function, _options=options, __doc__=function.__doc__, __module__=function.__module__)
@@ -57,15 +65,18 @@ def shared_task(function: Any = None, /, **options: Any) -> Any:
     """Make a function a task of every app, of now and later; options as of ``app.task``."""
 
     def make(body: Callable[..., Any]) -> Any:
+        if not callable(body):
+            raise TypeError(f"@shared_task needs a function, not {body!r}; options are given by keyword")
+
         def construct(app: Celeriac) -> None:
             name = options.get("name") or task_name(app, body)
             if name not in app._tasks:
                 app._make(body, options)
 
         current.shared_constructors.append(construct)
-        app = current._default[0]
-        if app is not None and app.finalized:
-            construct(app)
+        for app in tuple(current.active_apps):
+            if app.finalized:
+                construct(app)
         return SharedTask(body, options)
 
     return make if function is None else make(function)

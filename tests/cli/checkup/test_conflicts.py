@@ -74,7 +74,6 @@ def test_the_defaults_fight_nothing() -> None:
             "refuses to start",
         ),
         ({"worker_prefetch_multiplier": 1}, "worker_prefetch_multiplier", "note", "has no effect"),
-        ({"broker_read_url": "redis://other"}, "broker_read_url", "warning", "has no effect"),
     ],
 )
 def test_settings_that_fight_are_found(settings: dict[str, Any], about: str, severity: str, text: str) -> None:
