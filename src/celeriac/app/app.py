@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Literal, ParamSpec
 from celeriac import current, serialization
 from celeriac.app.connections import Connections
 from celeriac.app.loading import Loader
-from celeriac.app.making import make_task, task_name
+from celeriac.app.making import adopt_task, annotate, make_task, task_name
 from celeriac.app.publishing import apublish, publish
 from celeriac.app.registry import TaskRegistry
 from celeriac.app.sending import Sender, batch_buffer
@@ -97,6 +96,7 @@ class Celeriac:
         self.sender = Sender(self)
         self.loader = Loader(self)
         self.connections = Connections(self)
+        current.active_apps.add(self)
         if set_as_current:
             self.set_current()
 
@@ -202,10 +202,7 @@ class Celeriac:
         """Register a class-based task (an instance or a class)."""
         instance: AnyTask = task(**options) if isinstance(task, type) else task
         with self._lock:
-            instance.app = self
-            instance.name = instance.name or self.gen_task_name(type(instance).__name__, type(instance).__module__)
-            instance.is_coroutine = inspect.iscoroutinefunction(instance.run)
-            type(instance).on_bound(self)
+            adopt_task(self, instance)
             self._tasks[instance.name] = instance
             self.sender.forget_defaults()
         return instance
@@ -249,6 +246,8 @@ class Celeriac:
             self.finalized = True
             for construct in tuple(current.shared_constructors):
                 construct(self)
+            for task in self._tasks.values():
+                annotate(self, task)
         self.on_after_finalize.send(sender=self)
 
     def autodiscover_tasks(

@@ -83,7 +83,10 @@ def adopt_task(app: Celeriac, task: Task[Any, Any]) -> None:
     task.name = task.name or app.gen_task_name(cls.__name__, cls.__module__)
     task.is_coroutine = inspect.iscoroutinefunction(task.run)
     options = {name: getattr(cls, name, None) for name in _CHECKED}
-    _check_options(task.name, {name: value for name, value in options.items() if not isinstance(value, Configured)})
+    options = {name: value for name, value in options.items() if not isinstance(value, Configured)}
+    _check_options(task.name, options)
+    for name in _EXCEPTIONS:
+        setattr(task, name, options[name])
     _bind(app, task)
 
 
@@ -102,8 +105,8 @@ def _bases(app: Celeriac, base: type[Task[Any, Any]] | None, is_coroutine: bool)
     return (CoroutineTask,) if chosen is Task else (chosen, CoroutineTask)
 
 
-_CHECKED: Final = ("rate_limit", "soft_time_limit", "time_limit", "throws", "autoretry_for", "dont_autoretry_for")
-_EXCEPTIONS: Final = ("throws", "autoretry_for", "dont_autoretry_for")
+_EXCEPTIONS: Final = frozenset({"throws", "autoretry_for", "dont_autoretry_for"})
+_CHECKED: Final = (*sorted(_EXCEPTIONS), "rate_limit", "soft_time_limit", "time_limit")
 
 
 def _check_options(name: str, options: dict[str, Any]) -> None:
@@ -115,13 +118,12 @@ def _check_options(name: str, options: dict[str, Any]) -> None:
         raise ImproperlyConfigured(
             f"the task {name!r} has rate_limit={rate!r}; write a number of calls with /s, /m or /h, such as '10/m'"
         )
-    for option in _EXCEPTIONS:
-        classes = options.get(option) or ()
-        if isinstance(classes, type) or not all(
-            isinstance(one, type) and issubclass(one, BaseException) for one in classes
-        ):
+    for option in _EXCEPTIONS & options.keys():
+        given = options[option]
+        classes = options[option] = (given,) if isinstance(given, type) else tuple(given or ())
+        if not all(isinstance(one, type) and issubclass(one, BaseException) for one in classes):
             raise ImproperlyConfigured(
-                f"the task {name!r} has {option}={classes!r}; write a tuple of exception classes, such as (OSError,)"
+                f"the task {name!r} has {option}={given!r}; write a tuple of exception classes, such as (OSError,)"
             )
     soft, hard = options.get("soft_time_limit"), options.get("time_limit")
     if soft is not None and hard is not None and soft > hard:

@@ -11,6 +11,7 @@ from inspect import getattr_static
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from celeriac import current, documents, envelope, serialization, signals
+from celeriac.app.making import annotate
 from celeriac.app.options import PROPERTY_OPTIONS, PUBLISH_ATTRIBUTES, eta_of, expires_of, refuse_unknown
 from celeriac.app.publishing import apublish, publish
 from celeriac.app.task import Configured
@@ -274,6 +275,8 @@ class Sender:
             self._defaults = (settings, cache)
         defaults = cache.get(task.name)
         if defaults is None:
+            annotate(self.app, task)
+            cache = self._defaults[1]
             own = [name for name in PUBLISH_ATTRIBUTES if not isinstance(getattr_static(task, name, None), Configured)]
             values = {name: getattr(task, name) for name in own}
             defaults = cache[task.name] = {name: value for name, value in values.items() if value is not None}

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from celeriac.exceptions import CeleriacWarning, ImproperlyConfigured, InvalidSetting
-from celeriac.settings.censor import is_secret
+from celeriac.settings.censor import censored, is_secret
 from celeriac.settings.sources import Layer
 from celeriac.settings.table import Row, table
 
@@ -124,5 +124,5 @@ def no_such(name: str) -> str:
 
 
 def _wrong(row: Row, reason: str, origin: str) -> str:
-    shown = f"its value, which is not shown, is not {row.kind.phrase}" if is_secret(row.name) else reason
+    shown = f"its value, which is not shown, is not {row.kind.phrase}" if is_secret(row.name) else str(censored("", reason))
     return f"{row.name} (set in {origin}): {shown}{'' if shown.endswith('?') else '.'}"

@@ -104,25 +104,23 @@ def claim(transaction: Transaction, holder: Holder, queues: Sequence[str], limit
 
 def held(transaction: Transaction, tokens: Sequence[bytes]) -> dict[bytes, int]:
     """The fence: those of the claims whose leases are held still, and the ids of their messages."""
-    by_holder: dict[str, dict[int, int]] = {}
-    parsed: dict[bytes, tuple[int, int, str]] = {}
-    for token in tokens:
+    groups: dict[tuple[str, int], dict[int, int]] = {}
+    found: dict[bytes, int] = {}
+    for token in dict.fromkeys(tokens):
         parts = _parse(token)
-        if parts is not None:
-            message_id, batch, name = parts
-            # Of two claims on one message only the later one, with the larger batch, can be held.
-            batches = by_holder.setdefault(name, {})
-            batches[message_id] = max(batch, batches.get(message_id, 0))
-            parsed[token] = parts
-    for name, batches in by_holder.items():
-        found = transaction.execute(_SQL["lost"], (json_object(batches), name)).fetchone()[0]
-        for message_id in parse_json(found):
-            del batches[message_id]
-    return {
-        token: message_id
-        for token, (message_id, batch, name) in parsed.items()
-        if by_holder[name].get(message_id) == batch
-    }
+        if parts is None:
+            continue
+        message_id, batch, name = parts
+        # One statement checks all claims of a holder; a further one where several name the same message.
+        turn = 0
+        while message_id in groups.setdefault((name, turn), {}):
+            turn += 1
+        groups[name, turn][message_id] = batch
+        found[token] = message_id
+    for (name, _), batches in groups.items():
+        for message_id in parse_json(transaction.execute(_SQL["lost"], (json_object(batches), name)).fetchone()[0]):
+            found.pop(b"%b:%d:%d" % (name.encode("ascii"), batches[message_id], message_id), None)
+    return found
 
 
 def end(transaction: Transaction, message_ids: list[int]) -> None:
