@@ -37,7 +37,7 @@ def exceptions_page() -> str:
 
 def _row(kind: type[BaseException]) -> tuple[str, str, str]:
     bases = ", ".join(f"`{base.__name__}`" for base in kind.__bases__ if not base.__name__.startswith("_"))
-    first = inspect.cleandoc(kind.__doc__ or "").split("\n\n")[0]
+    first = inspect.cleandoc(kind.__doc__ or "").split("\n\n")[0].replace("``", "`")
     return f"`{kind.__name__}`", bases or "`CeleriacError`", first
 
 

@@ -9,17 +9,17 @@
 4
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, cast
 
+from celeriac import current
 from celeriac.app.app import Celeriac
 from celeriac.app.shared import shared_task
 from celeriac.app.task import Task
 from celeriac.canvas.signature import Signature, maybe_signature, signature
 from celeriac.result import AsyncResult, EagerResult
 
-if TYPE_CHECKING:
-    current_app: Celeriac
-    current_task: Task[Any, Any] | None
+current_app = cast(Celeriac, current.Current(current.current_app))
+current_task = cast("Task[Any, Any] | None", current.Current(current.current_task))
 
 __version__ = "0.1.0"
 
@@ -36,13 +36,3 @@ __all__ = [
     "shared_task",
     "signature",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    from celeriac import current
-
-    if name == "current_app":
-        return current.current_app()
-    if name == "current_task":
-        return current.current_task()
-    raise AttributeError(f"module 'celeriac' has no attribute {name!r}")

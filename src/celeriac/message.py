@@ -13,7 +13,8 @@ import msgspec
 
 from celeriac.exceptions import CorruptMessage
 
-__all__ = ["Head", "Message", "upgrade"]
+__all__ = ["Head", "Message", "head_of", "upgrade"]
+
 
 class Head(msgspec.Struct):
     """The headers that admission decides by; the others are skipped while parsing.
@@ -75,6 +76,9 @@ def upgrade(body: Any, headers: dict[str, Any]) -> tuple[dict[str, Any], list[An
     args, kwargs = body.get("args") or [], body.get("kwargs") or {}
     if not isinstance(args, (list, tuple)) or not isinstance(kwargs, dict):
         raise CorruptMessage("the protocol 1 body has args that are no list or kwargs that are no mapping")
+    limits = body.get("timelimit") or (None, None)
+    if not isinstance(limits, (list, tuple)):
+        raise CorruptMessage("the protocol 1 body has a timelimit that is no pair of numbers")
     upgraded = {
         "lang": "py",
         "task": body["task"],
@@ -85,7 +89,7 @@ def upgrade(body: Any, headers: dict[str, Any]) -> tuple[dict[str, Any], list[An
         "group": body.get("taskset", body.get("group")),
         "group_index": body.get("group_index"),
         "retries": body.get("retries") or 0,
-        "timelimit": list(body.get("timelimit") or (None, None)),
+        "timelimit": list(limits),
         "root_id": body["id"],
         "parent_id": None,
         "argsrepr": None,

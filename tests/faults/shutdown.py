@@ -25,6 +25,8 @@ VISIBLE: Final = 1.0
 """Seconds within which what has not started is visible to others."""
 BOUND: Final = 2.0
 """Seconds that a stage may take beyond its own time."""
+AGAIN: Final = 0.3
+"""Seconds between two signals: those that come together are one."""
 SLOW_MACHINE: Final = 3.0
 """Seconds on top, for the processes of other people."""
 
@@ -103,7 +105,7 @@ def cold(place: Place, seconds: float) -> Verdict:
         wait_until(lambda count=before: len(place.ledger.ids("start")) >= count + CHILDREN, 20, "the children are busy")  # type: ignore[misc]
         for number in signals:
             worker.signal(number)
-            time.sleep(0.1)  # two signals at once are one for the kernel
+            time.sleep(AGAIN)
         took = _exit(verdict, worker, 1, BOUND + SLOW_MACHINE, what)
         verdict.note(**{f"ended_after_{what.replace(' ', '_')}": took})
         counts = place.counts()

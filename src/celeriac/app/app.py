@@ -81,7 +81,7 @@ class Celeriac:
         self.finalized = False
         self._lock = threading.RLock()
         self._tasks = TaskRegistry()
-        self._task_cls = task_cls or Task
+        self.task_cls = task_cls or Task
         self._routing: tuple[Settings | None, Queues | None, Router | None] = (None, None, None)
         self.on_configure = Signal(name="app.on_configure")
         self.on_after_configure = Signal(name="app.on_after_configure")
@@ -183,10 +183,11 @@ class Celeriac:
         shared, filter_ = options.pop("shared", True), options.pop("filter", None)
         if shared:
             current.shared_constructors.append(lambda app: app._shared(self, function, options))
-        task = self._make(function, options)
+        task = self.add_task(function, options)
         return filter_(task) if filter_ is not None else task
 
-    def _make(self, function: Callable[..., Any], options: dict[str, Any]) -> AnyTask:
+    def add_task(self, function: Callable[..., Any], options: dict[str, Any]) -> AnyTask:
+        """Make a function a task of this app alone; options as of :meth:`task`."""
         with self._lock:
             task = make_task(self, function, dict(options))
             self._tasks[task.name] = task
@@ -196,7 +197,7 @@ class Celeriac:
     def _shared(self, owner: Celeriac, function: Callable[..., Any], options: dict[str, Any]) -> None:
         name = options.get("name") or task_name(self, function)
         if owner is not self and name not in self._tasks:
-            self._make(function, options)
+            self.add_task(function, options)
 
     def register_task(self, task: Any, **options: Any) -> AnyTask:
         """Register a class-based task (an instance or a class)."""
@@ -214,7 +215,7 @@ class Celeriac:
     @property
     def Task(self) -> type[AnyTask]:  # noqa: N802  # Celery's name
         """The base class of this app's tasks."""
-        made: Any = type("Task", (self._task_cls,), {"app": self, "__module__": __name__})
+        made: Any = type("Task", (self.task_cls,), {"app": self, "__module__": __name__})
         return cast(type[AnyTask], made)
 
     @property
@@ -222,6 +223,11 @@ class Celeriac:
         """All tasks by name; finalises the app."""
         if not self.finalized:
             self.finalize(auto=True)
+        return self._tasks
+
+    @property
+    def known_tasks(self) -> TaskRegistry:
+        """The tasks that are defined so far, by name; does not finalise the app."""
         return self._tasks
 
     def task_named(self, name: str) -> AnyTask:

@@ -21,10 +21,10 @@ class Interruptible(Protocol):
 class Exchanging:
     """Awaits a coroutine in place of its task.
 
-    asyncio can only inject CancelledError: ``Task.cancel()`` cancels what the task waits for, and that error is thrown into
-    the task's outermost coroutine, which is this one. Here it is exchanged, once, for SoftTimeLimitExceeded, which goes on
-    to where the inner coroutine waits: so its own ``try`` and ``finally`` see the limit, and ``uncancel()`` lets it wait
-    again, in ``asyncio.timeout`` and task groups too. A cancellation for another reason passes unchanged.
+    asyncio can only inject CancelledError: ``Task.cancel()`` cancels what the task waits for, and that error is thrown
+    into the task's outermost coroutine, which is this one. Here it is exchanged, once, for SoftTimeLimitExceeded, which
+    goes on to where the inner coroutine waits: so its own ``try`` and ``finally`` see the limit, and ``uncancel()`` lets
+    it wait again, in ``asyncio.timeout`` and task groups too. A cancellation for another reason passes unchanged.
     """
 
     def __init__(self, owner: Interruptible, coroutine: Coroutine[Any, Any, Any]) -> None:

@@ -45,8 +45,8 @@ def find_app(name: str) -> Celeriac:
     found = _app_in(symbol, path)
     if found is None:
         raise AppNotFound(
-            f"there is no Celeriac app in {name!r}; looked for {path}.app, {path}.celery, {path}.celeriac and any app among "
-            f"its names. Define one (app = Celeriac({path.split('.')[0]!r})) or name it: -A module:attribute"
+            f"there is no Celeriac app in {name!r}; looked for {path}.app, {path}.celery, {path}.celeriac and any app "
+            f"among its names. Define one (app = Celeriac({path.split('.')[0]!r})) or name it: -A module:attribute"
         )
     return found
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import re
-import sys
 import warnings
 from collections.abc import Callable
 from functools import partial
@@ -43,13 +42,14 @@ def make_task(app: Celeriac, function: Callable[..., Any], options: dict[str, An
         options.pop(option, None)
     name = options.pop("name", None) or task_name(app, function)
     base, bind = options.pop("base", None), options.pop("bind", False)
-    known = app._tasks.get(name)
+    known = app.known_tasks.get(name)
     if known is not None:
         original = getattr(known, "__wrapped__", None)
         if original is not None and (original is function or _same_place(original, function)):
             return known
         warnings.warn(
-            f"two functions claim the task name {name!r}: {_place(original)} and {_place(function)}; the first one keeps it",
+            f"two functions claim the task name {name!r}: {_place(original)} and {_place(function)}; "
+            "the first one keeps it",
             DuplicateTaskNameWarning,
             stacklevel=_users_level(),
         )
@@ -99,7 +99,7 @@ def _bind(app: Celeriac, task: Task[Any, Any]) -> None:
 
 
 def _bases(app: Celeriac, base: type[Task[Any, Any]] | None, is_coroutine: bool) -> tuple[type[Any], ...]:
-    chosen = base or app._task_cls
+    chosen = base or app.task_cls
     if not is_coroutine or issubclass(chosen, CoroutineTask):
         return (chosen,)
     return (CoroutineTask,) if chosen is Task else (chosen, CoroutineTask)
@@ -133,8 +133,8 @@ def _check_options(name: str, options: dict[str, Any]) -> None:
 def annotate(app: Celeriac, task: Task[Any, Any]) -> None:
     """Apply ``task_annotations`` once: attributes by task name or ``'*'``; ``'@name'`` wraps the attribute.
 
-    It waits for the app to be finalised, or for the first use of the task: the settings need not be complete while tasks
-    are defined.
+    It waits for the app to be finalised, or for the first use of the task: the settings need not be complete while
+    tasks are defined.
     """
     if task.__dict__.get("_annotated"):
         return
@@ -161,9 +161,9 @@ def _annotations(source: Any, task: Task[Any, Any]) -> list[dict[str, Any]]:
 
 def _users_level() -> int:
     """How far up the stack, seen from the caller, the code is that is not ours."""
-    level = 1
-    frame = sys._getframe(1)
-    while frame.f_back is not None and str(frame.f_globals.get("__name__")).startswith("celeriac."):
+    level = 0
+    frame = inspect.currentframe()
+    while frame is not None and str(frame.f_globals.get("__name__")).startswith("celeriac."):
         frame = frame.f_back
         level += 1
     return level

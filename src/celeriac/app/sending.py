@@ -11,6 +11,7 @@ from inspect import getattr_static
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from celeriac import current, documents, envelope, serialization, signals
+from celeriac.app.arguments import check_containers
 from celeriac.app.making import annotate
 from celeriac.app.options import PROPERTY_OPTIONS, PUBLISH_ATTRIBUTES, eta_of, expires_of, refuse_unknown
 from celeriac.app.publishing import apublish, publish
@@ -120,9 +121,9 @@ class Sender:
             )
         result = self.app.result_of(built.task_id, name, built.ignored)
         if options.get("add_to_parent", True):
-            parent = current.current_worker_context()
-            if parent is not None and (task is None or task.trail):
-                parent.children.append(result)
+            parent = current.current_worker_task()
+            if parent is not None:
+                parent.add_trail(result)
         return result
 
     # -- building ----------------------------------------------------------------------------------------------------
@@ -151,7 +152,7 @@ class Sender:
     ) -> Built:
         settings = self.app.settings
         args, kwargs = () if args is None else args, {} if kwargs is None else kwargs
-        _check_containers(name, args, kwargs)
+        check_containers(name, args, kwargs)
         task_id = task_id or new_task_id()
         stamps = _stamps(options) if options else {}
         asked = {**self._task_defaults(settings, task), **options} if task is not None else options
@@ -276,7 +277,6 @@ class Sender:
         defaults = cache.get(task.name)
         if defaults is None:
             annotate(self.app, task)
-            cache = self._defaults[1]
             own = [name for name in PUBLISH_ATTRIBUTES if not isinstance(getattr_static(task, name, None), Configured)]
             values = {name: getattr(task, name) for name in own}
             defaults = cache[task.name] = {name: value for name, value in values.items() if value is not None}
@@ -318,13 +318,6 @@ class Sender:
         if state is None:
             raise ValueError(f"{task.name}.update_state() needs state=")
         self.app.store.store_results([self.state_record(task_id, state, meta)])
-
-
-def _check_containers(name: str, args: Any, kwargs: Any) -> None:
-    if not isinstance(args, (list, tuple)):
-        raise TypeError(f"{name}: args must be a list or a tuple, not {type(args).__name__}; for one argument write (value,)")
-    if not isinstance(kwargs, dict):
-        raise TypeError(f"{name}: kwargs must be a mapping, not {type(kwargs).__name__}")
 
 
 def _signatures(value: Any) -> list[dict[str, Any]] | None:

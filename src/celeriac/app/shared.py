@@ -30,7 +30,8 @@ class SharedTask:
         raise TypeError("a shared task has the class of the current app's copy")
 
     def __init__(self, function: Callable[..., Any], options: dict[str, Any]) -> None:
-        self.__dict__.update(_function=function, _options=options, __doc__=function.__doc__, __module__=function.__module__)
+        self.__dict__.update(_function=function, _options=options)
+        self.__dict__.update(__doc__=function.__doc__, __module__=function.__module__)
 
     def _task(self) -> Task[Any, Any]:
         app = current.current_app()
@@ -70,8 +71,8 @@ def shared_task(function: Any = None, /, **options: Any) -> Any:
 
         def construct(app: Celeriac) -> None:
             name = options.get("name") or task_name(app, body)
-            if name not in app._tasks:
-                app._make(body, options)
+            if name not in app.known_tasks:
+                app.add_task(body, options)
 
         current.shared_constructors.append(construct)
         for app in tuple(current.active_apps):

@@ -1,9 +1,10 @@
-"""A signature: one call of one task as a value, which can be sent, linked and put into messages (protocol.md, section 3)."""
+"""A signature: one call of a task as a value, which can be sent, linked and put into messages (protocol.md, section 3)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from copy import deepcopy
+from typing import TYPE_CHECKING, Any, Final
 
 from celeriac.current import current_app
 from celeriac.ids import new_task_id
@@ -15,11 +16,16 @@ if TYPE_CHECKING:
 __all__ = ["Signature", "maybe_signature", "signature"]
 
 
+PINNED: Final = ("group_id", "stamped_headers", "stamps")
+"""Options that a signature keeps once it has them."""
+
+
 class Signature(dict[str, Any]):
     """A mapping with the keys task, args, kwargs, options, subtask_type and immutable.
 
     Args:
         task: a task, a task's name, or another signature's mapping to copy.
+        type: the task, where ``task`` is its name only.
         args: positional arguments.
         kwargs: keyword arguments.
         options: options of ``apply_async``.
@@ -35,7 +41,7 @@ class Signature(dict[str, Any]):
         args: Any = None,
         kwargs: dict[str, Any] | None = None,
         options: dict[str, Any] | None = None,
-        type: Any = None,
+        type: Any = None,  # noqa: A002 - the name is Celery's
         subtask_type: str | None = None,
         immutable: bool = False,
         app: Celeriac | None = None,
@@ -44,10 +50,14 @@ class Signature(dict[str, Any]):
         self._app = app
         if isinstance(task, Mapping):
             super().__init__(task)
+            self["options"] = dict(task.get("options") or {})
+            if app is None and isinstance(task, Signature):
+                task.lend_app(self)
             return
-        name = task if isinstance(task, str) or task is None else task.name
-        if app is None and task is not None and not isinstance(task, str):
-            self._app = task.app
+        named = isinstance(task, str) or task is None
+        name = task if named else task.name
+        if app is None:
+            self._app = getattr(type if named else task, "app", None)
         super().__init__(
             task=name,
             args=tuple(args or ()),
@@ -61,6 +71,20 @@ class Signature(dict[str, Any]):
     def app(self) -> Celeriac:
         """The app that sends it."""
         return self._app or current_app()
+
+    def lend_app(self, other: Signature) -> None:
+        """Let another signature be sent by the app that this one was made for, if it was made for any."""
+        other.of_app(self._app)
+
+    def of_app(self, app: Celeriac | None) -> Signature:
+        """Let that app send it; returns itself."""
+        self._app = app
+        return self
+
+    @property
+    def name(self) -> str:
+        """The task's name."""
+        return self.task
 
     @property
     def task(self) -> str:
@@ -83,6 +107,11 @@ class Signature(dict[str, Any]):
         return self.setdefault("options", {})  # type: ignore[no-any-return]  # a mapping's values are Any
 
     @property
+    def subtask_type(self) -> str | None:
+        """``"chain"``, ``"group"`` or ``"chord"``; None for a call of one task."""
+        return self.get("subtask_type")
+
+    @property
     def immutable(self) -> bool:
         """Arguments that are given later are ignored."""
         return bool(self.get("immutable", False))
@@ -95,10 +124,15 @@ class Signature(dict[str, Any]):
     def merged(
         self, args: Any = (), kwargs: dict[str, Any] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[tuple[Any, ...], dict[str, Any], dict[str, Any]]:
-        """Arguments and options for a call: partial arguments are prepended, unless it is immutable."""
-        merged_options = {**self.options, **(options or {})}
-        if self.options.get("group_id") is not None:
-            merged_options["group_id"] = self.options["group_id"]
+        """Arguments and options for a call: partial arguments are prepended, unless it is immutable.
+
+        Options of the call win, but not over a group's id and stamps that it has (behaviours.md, I.121).
+        """
+        own = self.options
+        merged_options = {**own, **(options or {})}
+        if options:
+            stamps = own.get("stamped_headers") or ()
+            merged_options.update((name, own[name]) for name in (*PINNED, *stamps) if own.get(name) is not None)
         if self.immutable:
             return tuple(self.args), dict(self.kwargs), merged_options
         return (*(args or ()), *self.args), {**self.kwargs, **(kwargs or {})}, merged_options
@@ -112,6 +146,16 @@ class Signature(dict[str, Any]):
 
     partial = clone
 
+    def replace(
+        self, args: Any = None, kwargs: dict[str, Any] | None = None, options: dict[str, Any] | None = None
+    ) -> Signature:
+        """A copy in which what is given stands in place of what there was."""
+        copy = self.clone()
+        for key, value in (("args", args), ("kwargs", kwargs), ("options", options)):
+            if value is not None:
+                copy[key] = value
+        return copy
+
     def set(self, immutable: bool | None = None, **options: Any) -> Signature:
         """Change options in place; returns itself."""
         if immutable is not None:
@@ -123,15 +167,30 @@ class Signature(dict[str, Any]):
         """Say whether arguments that are given later are ignored."""
         self["immutable"] = immutable
 
-    def freeze(self, task_id: str | None = None, root_id: str | None = None, parent_id: str | None = None) -> AsyncResult[Any]:
-        """Give it its id now; returns the result that it will have."""
+    def freeze(
+        self,
+        _id: str | None = None,
+        group_id: str | None = None,
+        chord: Any = None,
+        root_id: str | None = None,
+        parent_id: str | None = None,
+        group_index: int | None = None,
+    ) -> AsyncResult[Any]:
+        """Give it its id now, unless it has one, and its place in a workflow; returns the result that it will have."""
         options = self.options
-        options.setdefault("task_id", task_id or new_task_id())
-        if root_id is not None:
-            options["root_id"] = root_id
-        if parent_id is not None:
-            options["parent_id"] = parent_id
-        return self.app.AsyncResult(options["task_id"])
+        if options.get("task_id") is None:
+            options["task_id"] = _id or new_task_id()
+        place = {
+            "group_id": group_id,
+            "chord": chord,
+            "root_id": root_id,
+            "parent_id": parent_id,
+            "group_index": group_index,
+        }
+        for name, value in place.items():
+            if value is not None:
+                options.setdefault(name, value)
+        return self.app.AsyncResult(options["task_id"], task_name=self.task)
 
     def apply_async(self, args: Any = (), kwargs: dict[str, Any] | None = None, **options: Any) -> AsyncResult[Any]:
         """Send it, with arguments prepended and options merged."""
@@ -141,7 +200,9 @@ class Signature(dict[str, Any]):
             return task.apply_async(new_args, new_kwargs, **new_options)
         return self.app.send_task(self.task, new_args, new_kwargs, **new_options)
 
-    async def aapply_async(self, args: Any = (), kwargs: dict[str, Any] | None = None, **options: Any) -> AsyncResult[Any]:
+    async def aapply_async(
+        self, args: Any = (), kwargs: dict[str, Any] | None = None, **options: Any
+    ) -> AsyncResult[Any]:
         """Send it without blocking the event loop."""
         new_args, new_kwargs, new_options = self.merged(args, kwargs, options)
         task = self.app.tasks.get(self.task)
@@ -187,10 +248,26 @@ class Signature(dict[str, Any]):
         self.options[option] = values
         return value
 
-    def __repr__(self) -> str:
-        arguments = [repr(value) for value in self.args]
-        arguments += [f"{name}={value!r}" for name, value in self.kwargs.items()]
+    def reprcall(self, *args: Any, **kwargs: Any) -> str:
+        """The call as text, with further arguments merged in."""
+        all_args, all_kwargs, _ = self.merged(args, kwargs)
+        arguments = [repr(value) for value in all_args]
+        arguments += [f"{name}={value!r}" for name, value in all_kwargs.items()]
         return f"{self.task}({', '.join(arguments)})"
+
+    def __invert__(self) -> Any:
+        return self.apply_async().get()
+
+    def __repr__(self) -> str:
+        return self.reprcall()
+
+    def __copy__(self) -> Signature:
+        return self.clone()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Signature:
+        copy = type(self)(deepcopy(dict(self), memo), app=self._app)
+        memo[id(self)] = copy
+        return copy
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (dict(self),)
@@ -200,7 +277,9 @@ def signature(task: Any, *args: Any, **kwargs: Any) -> Signature:
     """Make a signature, or copy one from its mapping."""
     if isinstance(task, Mapping):
         app = kwargs.pop("app", None)
-        return Signature(dict(task), app=app).clone()
+        if args or kwargs:
+            raise TypeError("a copy of a signature takes no arguments; merge them in with clone(args, kwargs, **options)")
+        return Signature(task, app=app).clone()
     return Signature(task, *args, **kwargs)
 
 
@@ -209,7 +288,5 @@ def maybe_signature(value: Any, app: Celeriac | None = None) -> Signature | None
     if value is None:
         return None
     if isinstance(value, Signature):
-        if app is not None:
-            value._app = app
-        return value
-    return Signature(dict(value), app=app)
+        return value if app is None else value.of_app(app)
+    return Signature(value, app=app)

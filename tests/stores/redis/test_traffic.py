@@ -149,6 +149,21 @@ async def test_a_full_server_refuses_publications_and_still_lets_work_end(open_s
         client.config_set("maxmemory", 0)
 
 
+async def test_a_full_server_lets_leases_be_renewed_and_idle_workers_find_work(open_store: Open, client: Any) -> None:
+    store, other = await open_store(), await open_store()
+    await store.publish([message("a")])
+    delivery = await take_one(store)
+    client.config_set("maxmemory", 1)
+    try:
+        assert await store.renew([delivery.claim]) == []
+        receiving = asyncio.ensure_future(other.receive([QUEUE], 1, 20))
+        await asyncio.sleep(0.1)
+        await store.settle([Settlement(delivery.claim, Disposition.GIVE_BACK)])
+        assert names_of((await asyncio.wait_for(receiving, 5)).deliveries) == ["a"]
+    finally:
+        client.config_set("maxmemory", 0)
+
+
 async def test_a_key_of_another_type_spoils_one_settlement_only(open_store: Open, client: Any) -> None:
     store = await open_store()
     await store.publish([message(name) for name in "abc"])

@@ -96,7 +96,15 @@ def test_claims_of_other_stores_and_nonsense_end_nothing(timed_file: StoreFile, 
     put(timed_file, message("a"))
     (delivery,) = take(timed_file, holder, 1)
     name, batch, number = delivery.claim.split(b":")
-    wrong = [b"", b"x", b"a:b:c", b"\xff:1:1", b"x:%b:%b" % (batch, number), b"%b:999:%b" % (name, number)]
+    wrong = [
+        b"",
+        b"x",
+        b"a:b:c",
+        b"%b: 7:%b" % (name, number),
+        b"\xff:1:1",
+        b"x:%b:%b" % (batch, number),
+        b"%b:999:%b" % (name, number),
+    ]
     settlements = [Settlement(claim) for claim in (*wrong, delivery.claim)]
     assert timed_file.run(partial(settling.settle, options=holder.options, settlements=settlements), 1) == wrong
 

@@ -16,7 +16,14 @@ from pathlib import Path
 
 import pytest
 
-from celeriac.exceptions import BrokerUnreachable, OperationalError, StoreError, StoreFull, StoreReadOnly
+from celeriac.exceptions import (
+    BrokerUnreachable,
+    ImproperlyConfigured,
+    OperationalError,
+    StoreError,
+    StoreFull,
+    StoreReadOnly,
+)
 from celeriac.stores.options import StoreOptions
 from celeriac.stores.sqlite import SyncSQLiteStore, administration, publishing
 from celeriac.stores.sqlite.file import StoreFile
@@ -311,3 +318,24 @@ def test_a_fork_that_bypassed_python_is_noticed(client: SyncSQLiteStore, file: S
     client.publish([MESSAGE])
     assert store_file._owner == os.getpid()
     assert ready(file) == 2
+
+
+def test_an_old_sqlite_is_refused_with_what_to_do(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 34, 1))
+    with pytest.raises(ImproperlyConfigured, match=r"needs SQLite 3\.38\.0"):
+        StoreFile(path).run(publish, 1)
+
+
+def test_what_is_committed_is_no_failure_when_the_log_cannot_be_shortened(
+    file: StoreFile, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(_: object) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr("celeriac.stores.sqlite.checkpoint.INTERVAL", 1)
+    monkeypatch.setattr("celeriac.stores.sqlite.checkpoint.LONG_LOG", 0)
+    monkeypatch.setattr("celeriac.stores.sqlite.checkpoint.Checkpoints.run", staticmethod(fail))
+    with caplog.at_level(logging.WARNING):
+        file.run(publish, 1)
+    assert "could not shorten the log" in caplog.text
+    assert ready(file) == 1

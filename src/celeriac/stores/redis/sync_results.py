@@ -182,11 +182,7 @@ class ResultWaits:
         with self._lock:
             wait.blocked = True
         if not self._reader.acquire(blocking=False):
-            left = limit - time.monotonic()
-            wait.event.wait(None if left == float("inf") else max(0.0, left))
-            with self._lock:
-                wait.event.clear()
-                wait.blocked = False
+            self._block(wait, limit)
             return
         try:
             with self._lock:
@@ -197,6 +193,22 @@ class ResultWaits:
             self._reader.release()
             with self._lock:
                 self._elect()
+
+    def _block(self, wait: _Wait, limit: float) -> None:
+        """Wait while another thread reads; an exception (of a signal, of gevent) leaves nobody elected who is gone."""
+        left = limit - time.monotonic()
+        try:
+            wait.event.wait(None if left == float("inf") else max(0.0, left))
+        except BaseException:
+            with self._lock:
+                wait.blocked = False
+                if wait.elected:
+                    wait.elected = False
+                    self._elect()
+            raise
+        with self._lock:
+            wait.event.clear()
+            wait.blocked = False
 
     def _elect(self) -> None:
         """Let a blocked thread try for the reader's lock; the lock is held."""

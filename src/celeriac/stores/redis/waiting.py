@@ -17,6 +17,7 @@ that another worker finds it when we die. No race loses it:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 from collections.abc import Callable, Sequence
@@ -129,12 +130,16 @@ class Waiting:
                     if await self._arm(plan):
                         break
                     continue
-                now = loop.time()
-                if now >= deadline or (self._due is not None and now >= self._due):
+                refused = (
+                    self._not_before or deadline
+                )  # the server refuses BLMOVE (when it is full): then ask now and then
+                until = min(deadline, refused, self._due or deadline)
+                if loop.time() >= until:
                     break
-                await self._sleep(loop, min(deadline, self._looked + _LOOK_AGAIN, self._due or deadline))
+                await self._sleep(loop, min(until, self._looked + _LOOK_AGAIN))
         finally:
             self._is_waiting = self._came = False
+            self._not_before = 0.0
             if self._blocked is not None and self._block_ends > loop.time() + _GRACE:
                 self._unblock()
 
@@ -158,7 +163,7 @@ class Waiting:
 
     async def _block(self, loop: asyncio.AbstractEventLoop, deadline: float) -> None:
         """Have a BLMOVE under way."""
-        if self._blocked is not None or loop.time() < self._not_before:
+        if self._blocked is not None or self._not_before:
             return
         connection = await self._blocking.connect()
         queue = self.queue
@@ -183,7 +188,7 @@ class Waiting:
             return
         reply = future.exception() or future.result()
         if isinstance(reply, ReplyError) and not str(reply).startswith("UNBLOCKED"):
-            logger.error("cannot wait on queue %r: %s", queue, reply)
+            logger.warning("cannot wait on queue %r, looking each second instead: %s", queue, reply)
             self._not_before = asyncio.get_running_loop().time() + _AFTER_ERROR
         elif isinstance(reply, bytes):
             if self._is_waiting and queue == self.queue:
@@ -274,7 +279,8 @@ class Waiting:
         """Give back what lies in our lists and leave the registry."""
         if self._blocked is not None:
             self._unblock()
-            await asyncio.wait_for(self._ended.wait(), _AFTER_ERROR)
+            with contextlib.suppress(TimeoutError):  # the connection is half-open: what came is adopted all the same
+                await asyncio.wait_for(self._ended.wait(), _AFTER_ERROR)
         for queue in self._registered:
             await self._adopt_own(queue, leave=True)
         self._registered = {}

@@ -104,7 +104,7 @@ def claim(transaction: Transaction, holder: Holder, queues: Sequence[str], limit
 
 def held(transaction: Transaction, tokens: Sequence[bytes]) -> dict[bytes, int]:
     """The fence: those of the claims whose leases are held still, and the ids of their messages."""
-    groups: dict[tuple[str, int], dict[int, int]] = {}
+    groups: dict[tuple[str, int], dict[int, tuple[int, bytes]]] = {}
     found: dict[bytes, int] = {}
     for token in dict.fromkeys(tokens):
         parts = _parse(token)
@@ -115,11 +115,12 @@ def held(transaction: Transaction, tokens: Sequence[bytes]) -> dict[bytes, int]:
         turn = 0
         while message_id in groups.setdefault((name, turn), {}):
             turn += 1
-        groups[name, turn][message_id] = batch
+        groups[name, turn][message_id] = batch, token
         found[token] = message_id
-    for (name, _), batches in groups.items():
+    for (name, _), claims in groups.items():
+        batches = {message_id: batch for message_id, (batch, _) in claims.items()}
         for message_id in parse_json(transaction.execute(_SQL["lost"], (json_object(batches), name)).fetchone()[0]):
-            found.pop(b"%b:%d:%d" % (name.encode("ascii"), batches[message_id], message_id), None)
+            del found[claims[message_id][1]]
     return found
 
 

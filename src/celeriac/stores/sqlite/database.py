@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
-from celeriac.exceptions import CeleriacError, OperationalError
+from celeriac.exceptions import OperationalError
 from celeriac.stores.sqlite.errors import Locked
 from celeriac.stores.sqlite.file import StoreFile
 from celeriac.stores.sqlite.transaction import Operation
@@ -172,10 +172,7 @@ class Database:
         """Copy the log back whenever enough was written, on a connection of its own: settling goes on meanwhile."""
         file = self._file.clone()
         while self._checkpoints.get():
-            try:
-                file.checkpoint(self._patience)
-            except CeleriacError as error:
-                logger.warning("could not shorten the log of %s, trying again later: %s", file.path, error)
+            file.checkpoint(self._patience)
         file.close()
 
     def _next_batch(self) -> tuple[list[_Job], bool]:

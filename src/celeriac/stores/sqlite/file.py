@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
-from celeriac.exceptions import OperationalError
+from celeriac.exceptions import CeleriacError, ImproperlyConfigured, OperationalError
 from celeriac.stores.sqlite import errors, place, schema, waiters
 from celeriac.stores.sqlite.checkpoint import LONG_LOG, Checkpoints
 from celeriac.stores.sqlite.locks import describe_writer
@@ -32,6 +32,8 @@ logger = logging.getLogger("celeriac.stores.sqlite")
 
 T = TypeVar("T")
 
+OLDEST_SQLITE: Final = (3, 38, 0)
+"""The first release with RETURNING and with JSON built in always."""
 FIRST_PAUSE: Final = 50e-6
 """Seconds of the first pause when the file is locked: about one short transaction. Doubles with each attempt."""
 LONGEST_PAUSE: Final = 500e-6
@@ -117,9 +119,12 @@ class StoreFile:
         return self._checkpoints.take_due()
 
     def checkpoint(self, patience: float) -> None:
-        """Copy the log back into the file."""
-        with self._lock:
-            self._guarded(lambda: self._checkpoints.run(self._connected(patience)))
+        """Copy the log back into the file; what was committed is safe in the log already, whatever comes of it."""
+        try:
+            with self._lock:
+                self._guarded(lambda: self._checkpoints.run(self._connected(patience)))
+        except CeleriacError as error:
+            logger.warning("could not shorten the log of %s, trying again later: %s", self.path, error)
 
     def read(self, operation: Operation[T], patience: float) -> T:
         """Run an operation that only reads, on one state of the file; it waits for nobody who writes."""
@@ -207,6 +212,12 @@ class StoreFile:
         return self._connect(patience)
 
     def _connect(self, patience: float) -> sqlite3.Connection:
+        if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+            needed = ".".join(map(str, OLDEST_SQLITE))
+            raise ImproperlyConfigured(
+                f"the embedded store {self.path} needs SQLite {needed} or newer, and this Python brings "
+                f"{sqlite3.sqlite_version}: use a newer Python, or another broker such as redis://"
+            )
         place.prepare(self.path)
         self.folder.make()
         connection = sqlite3.connect(

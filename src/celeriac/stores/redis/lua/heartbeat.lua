@@ -13,7 +13,8 @@
 local lease, visibility, most, members = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local first = 4 + members
 local now = clock()
-call('ZCARD', KEYS[1])
+call('ZCARD', KEYS[1]); call('ZCARD', KEYS[3])
+call('ZREM', KEYS[2], '') -- first a write that frees: leases are to be renewed at `maxmemory` too
 local lost, kept, index = {}, {}, {}
 local ends, ends_index = lease_score(now + lease), index_score(now + lease)
 if #ARGV > first then
