@@ -21,7 +21,8 @@ class BuildWithPth(build_py):
 
     def get_outputs(self, include_bytecode: bool = True) -> list[str]:
         """As setuptools', and the file."""
-        return [*super().get_outputs(include_bytecode), str(Path(self.build_lib) / PTH)]
+        outputs = super().get_outputs(include_bytecode)
+        return outputs if self.editable_mode else [*outputs, str(Path(self.build_lib) / PTH)]
 
 
 setup(cmdclass={"build_py": BuildWithPth})

@@ -6,6 +6,7 @@ import inspect
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -76,7 +77,7 @@ def _names(option: click.Option) -> str:
     return names if option.is_flag else f"{names} {option.metavar or _metavar(option.type)}"
 
 
-def _metavar(kind: click.ParamType) -> str:
+def _metavar(kind: click.ParamType[Any]) -> str:
     if isinstance(kind, click.Choice):
         return "[" + "|".join(str(choice) for choice in kind.choices) + "]"
     if isinstance(kind, click.Path):

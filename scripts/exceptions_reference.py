@@ -18,14 +18,15 @@ INTRODUCTION = """\
 
 <!-- Written by scripts/exceptions_reference.py from celeriac.exceptions: change it there, then `make reference`. -->
 
-All are in `celeriac.exceptions`, and all errors derive from `CeleriacError`. In results and pickles they carry the names
-that Celery's readers can import.
+All are in `celeriac.exceptions`, and all errors derive from `CeleriacError`. In results and pickles they carry the
+names that Celery's readers can import.
 """
 
 
 def exceptions_page() -> str:
     """The page."""
-    errors, warnings = [], []
+    errors: list[tuple[str, str, str]] = []
+    warnings: list[tuple[str, str, str]] = []
     for name, found in vars(exceptions).items():
         if not (inspect.isclass(found) and issubclass(found, BaseException)) or found.__module__ != exceptions.__name__:
             continue

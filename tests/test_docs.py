@@ -12,11 +12,11 @@ from pathlib import Path
 
 import click
 import pytest
+
+from celeriac.cli.main import program
 from scripts.command_reference import command_page
 from scripts.exceptions_reference import exceptions_page
 from scripts.settings_reference import settings_page
-
-from celeriac.cli.main import program
 from tests.faults.processes import WorkerProcess
 
 ROOT = Path(__file__).parent.parent

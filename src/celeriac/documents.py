@@ -27,7 +27,7 @@ JSON: Final = "json"
 COMPRESSED: Final = b"\x00celery-compressed\x00"
 """How a compressed document begins; the content type and one more zero byte follow."""
 LARGEST: Final = 256 * 1024 * 1024
-"""Bytes that a compressed document may take when it is decompressed: far above ``result_max_size``, far below memory."""
+"""Bytes that a compressed document may take when it is decompressed: above ``result_max_size``, far below memory."""
 NAMED_SIZE: Final = 100
 """Characters of something that is no document, in the error that says so."""
 

@@ -4,7 +4,7 @@ Every store that is not AMQP keeps a message as one such JSON object:
 
     {"body": <base64 text>, "content-encoding": ..., "content-type": ..., "headers": {...}, "properties": {...}}
 
-Three readers, from cheap to whole: :func:`read_head` parses what admission needs and skips the rest,
+Two readers, from cheap to whole: :func:`read_head` parses what admission needs and skips the rest,
 :func:`decode` gives the :class:`~celeriac.message.Message` with its body as bytes. Nothing here does I/O.
 """
 
@@ -16,9 +16,10 @@ from typing import Any, Final
 
 import msgspec
 
-from celeriac.exceptions import CorruptMessage
+from celeriac.exceptions import CorruptMessage, DecodeError
 from celeriac.ids import new_task_id
-from celeriac.message import Head, Message
+from celeriac.message import Head, Message, head_of
+from celeriac.serialization.json import decode as decode_typed_json
 from celeriac.serialization.json import encode as encode_typed_json
 
 __all__ = ["PRIORITY_MAX", "decode", "encode", "priority_of", "read_head"]
@@ -57,14 +58,15 @@ def read_head(payload: bytes) -> Head | None:
     """
     try:
         return _decode_head(payload).headers
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        try:
-            headers = _decode_envelope(payload).headers
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise CorruptMessage(f"not a task message: {error}") from None
-        if headers is not None and headers.get("task") is None:
-            return None
-        raise CorruptMessage(f"not a task message: {error}") from None
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        failure = error
+    message = decode(payload)
+    if message.headers.get("task") is None:
+        return None
+    try:
+        return head_of(message)
+    except CorruptMessage:
+        raise CorruptMessage(f"not a task message: {failure}") from None
 
 
 def decode(payload: bytes) -> Message:
@@ -73,15 +75,15 @@ def decode(payload: bytes) -> Message:
     Raises:
         CorruptMessage: the payload is not an envelope, or its body is not what ``body_encoding`` says.
     """
+    envelope = _envelope_of(payload)
+    properties = envelope.properties
     try:
-        envelope = _decode_envelope(payload)
-        properties = envelope.properties
         if properties.get("body_encoding") == "base64":
             body = binascii.a2b_base64(envelope.body, strict_mode=True)
         else:
             body = envelope.body.encode()
-    except (msgspec.DecodeError, UnicodeError, binascii.Error, RecursionError) as error:
-        raise CorruptMessage(f"not a task message: {error}") from None
+    except ValueError as error:  # damaged base64, text that is no base64 at all, lone surrogates
+        raise CorruptMessage(f"not a task message: its body is not what body_encoding says: {error}") from None
     return Message(
         headers=envelope.headers or {},
         properties=properties,
@@ -89,6 +91,20 @@ def decode(payload: bytes) -> Message:
         content_type=envelope.content_type or "application/data",
         content_encoding=envelope.content_encoding or "binary",
     )
+
+
+def _envelope_of(payload: bytes) -> _Envelope:
+    try:
+        return _decode_envelope(payload)
+    except msgspec.ValidationError as error:
+        raise CorruptMessage(f"not a task message: {error}") from None
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        pass
+    # Celery's JSON may hold NaN or Infinity, in a user's header for instance. The standard library reads those too.
+    try:
+        return msgspec.convert(decode_typed_json(payload), _Envelope)
+    except (msgspec.ValidationError, DecodeError) as error:
+        raise CorruptMessage(f"not a task message: {error}") from None
 
 
 def encode(message: Message, exchange: str, routing_key: str, plain: bool = False) -> bytes:

@@ -11,9 +11,11 @@ from typing import Any
 
 import msgspec
 
-from celeriac.exceptions import CorruptMessage
+from celeriac import serialization
+from celeriac.exceptions import CorruptMessage, DecodeError
+from celeriac.serialization import compression
 
-__all__ = ["Head", "Message", "head_of", "upgrade"]
+__all__ = ["Head", "Message", "body_of", "head_of", "upgrade"]
 
 
 class Head(msgspec.Struct):
@@ -56,6 +58,32 @@ def head_of(message: Message) -> Head:
         return msgspec.convert(message.headers, Head)
     except msgspec.ValidationError as error:
         raise CorruptMessage(f"not a task message: {error}") from None
+
+
+def body_of(message: Message, accept: frozenset[str], max_size: int) -> Any:
+    """The body of a message, decompressed and decoded.
+
+    Args:
+        accept: the content types that may be decoded.
+        max_size: bytes that it may take decompressed.
+
+    Raises:
+        CorruptMessage: it is not what the headers say.
+        ContentDisallowed: its content type is not accepted.
+        SerializerNotInstalled: the package that its content type needs is missing.
+        UnsupportedOption: its compression is not supported.
+    """
+    body, compressed = message.body, message.headers.get("compression")
+    try:
+        if compressed is not None:
+            if not isinstance(compressed, str):
+                raise CorruptMessage(f"the message's compression header is no text: {compressed!r}")
+            body = compression.decompress(body, compressed, max_size)
+        return serialization.loads(body, message.content_type, message.content_encoding, accept)
+    except CorruptMessage:
+        raise
+    except DecodeError as error:
+        raise CorruptMessage(f"the message's body cannot be read: {error}") from None
 
 
 def upgrade(body: Any, headers: dict[str, Any]) -> tuple[dict[str, Any], list[Any]]:

@@ -27,13 +27,21 @@ def wait_until(condition: Callable[[], bool], timeout: float, what: str) -> floa
 
 
 class WorkerProcess:
-    """One ``celeriac worker`` of an app."""
+    """One ``celeriac worker`` of an app, or one of Celery's (by ``python`` and ``module``)."""
 
-    def __init__(self, app: str, environment: dict[str, str], *arguments: str, log: Path) -> None:
+    def __init__(
+        self,
+        app: str,
+        environment: dict[str, str],
+        *arguments: str,
+        log: Path,
+        python: str = sys.executable,
+        module: str = "celeriac",
+    ) -> None:
         self.log = log
         with log.open("ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "celeriac", "-A", app, "worker", "-l", "INFO", *arguments],
+                [python, "-m", module, "-A", app, "worker", "-l", "INFO", *arguments],
                 env={**os.environ, **environment},
                 stdout=output,
                 stderr=output,
@@ -48,6 +56,7 @@ class WorkerProcess:
 
     def ready(self, timeout: float = 20.0) -> WorkerProcess:
         """Wait until it takes work."""
+
         def said() -> bool:
             if self.process.poll() is not None:
                 raise AssertionError(f"the worker ended with {self.process.returncode}:\n{self.log.read_text()}")

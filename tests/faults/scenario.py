@@ -52,6 +52,13 @@ class Verdict:
         if not holds:
             self.problems.append(otherwise)
 
+    def expect_soon(self, condition: Callable[[], bool], timeout: float, what: str) -> None:
+        """A problem unless it holds within so many seconds."""
+        try:
+            wait_until(condition, timeout, what)
+        except AssertionError as error:
+            self.problems.append(str(error))
+
     def __str__(self) -> str:
         facts = ", ".join(f"{name.replace('_', ' ')} {_short(value)}" for name, value in self.facts.items())
         return f"{self.name}: {'FAILED: ' + '; '.join(self.problems) if self.problems else 'ok'} ({facts})"
@@ -106,6 +113,19 @@ class Place:
         )
         self._workers.append(started)
         return started.ready() if ready else started
+
+    @contextlib.contextmanager
+    def also(self, values: dict[str, str]) -> Iterator[None]:
+        """More environment for this process and for the workers that are started within."""
+        with _environment(values):
+            self.environment |= values
+            self.app.conf.refresh()
+            try:
+                yield
+            finally:
+                for name in values:
+                    del self.environment[name]
+        self.app.conf.refresh()
 
     def end(self) -> None:
         """End all workers."""

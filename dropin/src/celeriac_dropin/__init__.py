@@ -1,8 +1,8 @@
 """The mechanism of the drop-in: a finder that answers ``import celery`` with modules of Celeriac.
 
-There is no folder ``celery`` in this distribution, because integrations depend on the distribution of that name and pip
-installs the real one beside us. A ``.pth`` file puts the finder first on ``sys.meta_path`` instead; it wins beside the real
-Celery, and is gone when this distribution is uninstalled. ``CELERIAC_DROPIN=0`` turns it off.
+There is no folder ``celery`` in this distribution, because integrations depend on the distribution of that name and
+pip installs the real one beside us. A ``.pth`` file puts the finder first on ``sys.meta_path`` instead; it wins beside
+the real Celery, and is gone when this distribution is uninstalled. ``CELERIAC_DROPIN=0`` turns it off.
 
 This module is imported at every start of Python, so it imports nothing but ``sys`` and ``os`` itself.
 """
@@ -52,7 +52,7 @@ class DropInFinder:
             )
         from importlib.machinery import ModuleSpec
 
-        return ModuleSpec(name, _Alias(self._table[name]), is_package=True)
+        return ModuleSpec(name, _Alias(self._table[name]), is_package=True)  # type: ignore[arg-type]  # duck-typed: no import
 
 
 class _Alias:
@@ -75,4 +75,4 @@ class _Alias:
 def switch_on() -> None:
     """Put the finder first, unless it is switched off or has nothing to give."""
     if TABLE and os.environ.get(SWITCH) != "0":
-        sys.meta_path.insert(0, DropInFinder(TABLE))  # type: ignore[arg-type]  # typeshed wants its own base class
+        sys.meta_path.insert(0, DropInFinder(TABLE))

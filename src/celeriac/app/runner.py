@@ -12,18 +12,17 @@ from celeriac.app.context import Context
 from celeriac.app.finder import load_app
 from celeriac.app.trace import Trace
 from celeriac.exceptions import (
-    ContentDisallowed,
     CorruptMessage,
     DecodeError,
     NotRegistered,
+    SerializerNotInstalled,
     TimeLimitExceeded,
     UnsupportedOption,
     WorkerLostError,
 )
-from celeriac.message import Message, upgrade
+from celeriac.message import Message, body_of, upgrade
 from celeriac.pools.pool import Kind, Outcome, Work
 from celeriac.result.blocking import deny_join_result
-from celeriac.serialization import compression
 from celeriac.workflow import EMPTY, Embedded, Stored, parse
 
 if TYPE_CHECKING:
@@ -114,7 +113,7 @@ class TaskRunner:
         try:
             trace = self._load(work)
             return Doomed(trace, _verdict(work)) if work.verdict else trace
-        except (CorruptMessage, DecodeError, ContentDisallowed, NotRegistered, UnsupportedOption) as error:
+        except (DecodeError, SerializerNotInstalled, NotRegistered, UnsupportedOption) as error:
             return Refused(work, error)
 
     def _load(self, work: Work) -> Trace:
@@ -123,9 +122,16 @@ class TaskRunner:
         tracer = self._tracer(headers["task"])
         workflow = EMPTY if embed == _EMPTY_EMBED else self._workflow(embed)
         properties = message.properties
-        delivery = properties.get("delivery_info") or {}
+        delivery = properties.get("delivery_info")
+        if not isinstance(delivery, dict):
+            delivery = {}
+        own = {name: headers[name] for name in headers.keys() - PROTOCOL_HEADERS}
+        attributes = headers
+        if own:
+            attributes = {name: value for name, value in headers.items() if name not in own}
+            attributes.update(Context.own_headers(own))
         context = Context(
-            headers,
+            attributes,
             args=args,
             kwargs=kwargs,
             hostname=self.hostname,
@@ -140,7 +146,7 @@ class TaskRunner:
                 "redelivered": work.losses > 0 or bool(headers.get("redelivered")),
                 "queue": work.queue,
             },
-            headers={name: headers[name] for name in headers.keys() - PROTOCOL_HEADERS},
+            headers=own,
             losses=work.losses,
         )
         if workflow is not EMPTY:
@@ -148,15 +154,14 @@ class TaskRunner:
         return Trace(tracer, context, args, kwargs, workflow, work.number)
 
     def _read(self, message: Message) -> tuple[dict[str, Any], Any]:
-        body = message.body
-        if "compression" in message.headers:
-            body = compression.decompress(body, message.headers["compression"], self._max_size)
-        decoded = serialization.loads(body, message.content_type, message.content_encoding, self._accept)
+        decoded = body_of(message, self._accept, self._max_size)
         headers = message.headers
         if headers.get("task") is None:
             return upgrade(decoded, headers)
+        if not isinstance(headers["task"], str) or not isinstance(headers.get("id"), str):
+            raise CorruptMessage("the message's headers task and id are not both text")
         if isinstance(decoded, dict) and "args" in decoded:
-            return upgrade({"task": headers["task"], "id": headers.get("id"), **decoded}, headers)
+            return upgrade({"task": headers["task"], "id": headers["id"], **decoded}, headers)
         if not isinstance(decoded, (list, tuple)) or len(decoded) != 3:  # noqa: PLR2004  # [args, kwargs, embed]
             raise CorruptMessage("the message's body is not [args, kwargs, embed]")
         if not isinstance(decoded[0], (list, tuple)) or not isinstance(decoded[1], dict):

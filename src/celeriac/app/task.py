@@ -173,7 +173,9 @@ class Task(Generic[P, R]):
         self._check_call(args, kwargs, producer)
         app = self.app
         if app.settings.task_always_eager:
-            return self.apply(args, kwargs, task_id=task_id, link=link, link_error=link_error, **options)
+            from celeriac.app.eager import send_eagerly
+
+            return send_eagerly(self, args, kwargs, task_id, link, link_error, options)
         if shadow is None:
             shadow = self.shadow_name(args, kwargs, options)
         return app.sender.send(self, self.name, args, kwargs, task_id, link, link_error, shadow, options)
@@ -193,7 +195,9 @@ class Task(Generic[P, R]):
         self._check_call(args, kwargs, producer)
         app = self.app
         if app.settings.task_always_eager:
-            return self.apply(args, kwargs, task_id=task_id, link=link, link_error=link_error, **options)
+            from celeriac.app.eager import asend_eagerly
+
+            return await asend_eagerly(self, args, kwargs, task_id, link, link_error, options)
         if shadow is None:
             shadow = self.shadow_name(args, kwargs, options)
         return await app.sender.asend(self, self.name, args, kwargs, task_id, link, link_error, shadow, options)

@@ -157,6 +157,8 @@ class Trace:
             tracer.before_start(context.id, self.args, self.kwargs)
 
     def _ignored(self) -> bool:
+        if self.context.is_eager and not self.tracer.task.store_eager_result:
+            return True
         ignored = self.context.ignore_result
         return self.tracer.ignore_result if ignored is None else ignored
 

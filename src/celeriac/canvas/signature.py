@@ -1,4 +1,4 @@
-"""A signature: one call of a task as a value, which can be sent, linked and put into messages (protocol.md, section 3)."""
+"""A signature: one call of a task as a value, to be sent, linked or put into messages (protocol.md, section 3)."""
 
 from __future__ import annotations
 
@@ -278,7 +278,7 @@ def signature(task: Any, *args: Any, **kwargs: Any) -> Signature:
     if isinstance(task, Mapping):
         app = kwargs.pop("app", None)
         if args or kwargs:
-            raise TypeError("a copy of a signature takes no arguments; merge them in with clone(args, kwargs, **options)")
+            raise TypeError("a copy of a signature takes no arguments; merge them in with clone(args, kwargs)")
         return Signature(task, app=app).clone()
     return Signature(task, *args, **kwargs)
 

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from celeriac import envelope, message, serialization
 from celeriac.app.options import timestamp
-from celeriac.exceptions import CeleriacError, CorruptMessage, NotRegistered
+from celeriac.exceptions import CeleriacError, NotRegistered
 from celeriac.message import Head
-from celeriac.serialization import compression
 from celeriac.stores.store import Delivery, Disposition, Settlement
 from celeriac.worker.request import Request
 from celeriac.worker.traits import Traits, read_traits
@@ -72,7 +71,7 @@ class Admission:
             try:
                 head = envelope.read_head(delivery.payload) or self._old_head(delivery.payload)
                 decided = self._decide(delivery, head)
-            except (CorruptMessage, ValueError) as error:
+            except (CeleriacError, ValueError) as error:
                 decided = self._dead(delivery, head, f"{type(error).__name__}: {error}")
             if isinstance(decided, Request):
                 requests.append(decided)
@@ -111,13 +110,7 @@ class Admission:
     def _old_head(self, payload: bytes) -> Head:
         """The headers of a protocol 1 message, whose body must be decoded for them."""
         decoded = envelope.decode(payload)
-        body = decoded.body
-        if "compression" in decoded.headers:
-            body = compression.decompress(body, decoded.headers["compression"], self._settings.task_max_size)
-        try:
-            value: Any = serialization.loads(body, decoded.content_type, decoded.content_encoding, self._accept)
-        except CeleriacError as error:
-            raise CorruptMessage(str(error)) from None
+        value: Any = message.body_of(decoded, self._accept, self._settings.task_max_size)
         headers, _ = message.upgrade(value, decoded.headers)
         return message.head_of(message.Message(headers, decoded.properties, b""))
 

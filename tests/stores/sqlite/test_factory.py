@@ -6,10 +6,12 @@ import logging
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from celeriac.exceptions import ImproperlyConfigured
 from celeriac.stores.options import StoreOptions
-from celeriac.stores.sqlite import open_store, open_sync_store, path_of
+from celeriac.stores.sqlite import open_store, open_sync_store, path_of, url_of
 
 
 @pytest.mark.parametrize(
@@ -23,6 +25,12 @@ from celeriac.stores.sqlite import open_store, open_sync_store, path_of
 )
 def test_a_url_names_a_file(url: str, path: Path) -> None:
     assert path_of(url) == path
+
+
+@given(st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0/"), min_size=1, max_size=30))
+def test_every_path_has_a_url(name: str) -> None:
+    path = Path("/srv/100% sure?") / f"x{name}"
+    assert path_of(url_of(path)) == path
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,7 @@ class Claimed(msgspec.Struct):
         next_due: seconds until the next held message is due, None when none is held.
         problem: what was wrong with a list, or ``""``.
         marked: claim -> tag of the messages that something is remembered about.
+        any_marked: something is remembered about some message, maybe not one of these.
     """
 
     deliveries: list[Delivery]
@@ -64,6 +65,7 @@ class Claimed(msgspec.Struct):
     next_due: float | None
     problem: str
     marked: dict[bytes, bytes]
+    any_marked: bool
 
 
 def is_ours(claim: bytes) -> bool:
@@ -147,6 +149,11 @@ class Claims:
         head = (limit, self._lease, self._prefix, first, served, len(plan.queues))
         return first, (*head, len(self._keys.steps), self._keys.digits, tail_of(waiting_queue), *plan.tails)
 
+    def next(self) -> bytes:
+        """Reserve one claim."""
+        self._number += 1
+        return b"%b%012d" % (self._prefix, self._number)
+
     def numbered(self, first: int, limit: int) -> list[bytes]:
         """The claims that :meth:`arguments` reserved."""
         prefix = self._prefix
@@ -154,7 +161,7 @@ class Claims:
 
     def read(self, reply: Any, first: int, plan: Plan, waiting_queue: str) -> Claimed:
         """Read what claiming.lua returned."""
-        revocations, wait, runs, payloads, marks, problem = reply
+        revocations, wait, runs, payloads, marks, problem, any_marked = reply
         deliveries: list[Delivery] = []
         homes: list[Home] = []
         prefix, number, place = self._prefix, first, 0
@@ -173,7 +180,9 @@ class Claims:
             marked[delivery.claim] = marks[mark + 1]
         self._served += len(deliveries)
         next_due = None if wait < 0 else wait / 1000
-        return Claimed(deliveries, homes, revocations, next_due, problem.decode("utf-8", "replace"), marked)
+        return Claimed(
+            deliveries, homes, revocations, next_due, problem.decode("utf-8", "replace"), marked, bool(any_marked)
+        )
 
 
 def remember(delivery: Delivery, record: bytes) -> None:

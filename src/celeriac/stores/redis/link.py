@@ -150,6 +150,9 @@ class Link:
         except BaseException:
             self.state = State.BROKEN
             raise
+        if server.closed:  # meanwhile
+            connection.abort()
+            raise OperationalError(f"the store at {self._address.public} is closed")
         self.generation += 1
         self.state = State.READY
         if server.backoff.failures:

@@ -22,6 +22,7 @@ __all__ = [
     "REVOCATIONS",
     "REVOKE",
     "SETTLE",
+    "TAKE",
     "TIDY",
     "UNBURY",
     "Script",
@@ -65,5 +66,6 @@ PURGE: Final = Script("purge")
 IN_FLIGHT: Final = Script("in_flight")
 TIDY: Final = Script("tidy")
 UNBURY: Final = Script("unbury")
+TAKE: Final = Script("take")
 REVOKE: Final = Script("revoke")
 REVOCATIONS: Final = Script("revocations")

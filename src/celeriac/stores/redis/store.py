@@ -139,7 +139,7 @@ class RedisStore:
             except TimeoutError:
                 raise OperationalError(
                     f"{self._places.address.public} did not confirm a publication within "
-                    f"{self._options.publish_timeout:g} seconds (broker_publish_timeout); it may be stored or not"
+                    f"{self._options.publish_timeout:g} seconds (publish_timeout); it may be stored or not"
                 ) from None
 
     async def receive(self, queues: Sequence[str], limit: int, timeout: float) -> Received:
@@ -152,6 +152,7 @@ class RedisStore:
 
     async def renew(self, claims: Sequence[bytes]) -> list[bytes]:
         """See :meth:`celeriac.stores.store.Store.renew`."""
+        await self._traffic.taken()
         own = self._traffic.buffered()
         lost = await self._sweeper.renew([*claims, *own], self._waiting.registrations())
         self._waiting.renewed()

@@ -70,6 +70,7 @@ class Waiting:
         self._watching = Link(server, "watching", on_push=self._pushed, on_connect=self._track)
         self._wake: asyncio.Future[None] | None = None
         self._came = False
+        self._brought: bytes | None = None
         self._blocked: str | None = None
         self._block_ends = 0.0
         self._ended = asyncio.Event()
@@ -111,8 +112,8 @@ class Waiting:
             self.waiter = self._keys.waiter(self._incarnation, self.queue)
             self._armed = None
 
-    async def wait(self, plan: Plan, due: float | None, timeout: float) -> None:
-        """Return when there may be something to claim, or after ``timeout`` seconds.
+    async def wait(self, plan: Plan, due: float | None, timeout: float) -> bytes | None:
+        """Return when there may be something to claim, or after ``timeout`` seconds; the message that BLMOVE brought, if any.
 
         Args:
             plan: the queues; a claim has just found nothing there.
@@ -122,6 +123,7 @@ class Waiting:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout
         self._due = due
+        self._brought = None
         self._is_waiting = True
         try:
             while not self._came and not self._stopped:
@@ -137,6 +139,7 @@ class Waiting:
                 if loop.time() >= until:
                     break
                 await self._sleep(loop, min(until, self._looked + _LOOK_AGAIN))
+            return self._brought
         finally:
             self._is_waiting = self._came = False
             self._not_before = 0.0
@@ -193,6 +196,7 @@ class Waiting:
         elif isinstance(reply, bytes):
             if self._is_waiting and queue == self.queue:
                 self._came = True
+                self._brought = reply
             else:
                 self._give_back(queue)
         self._poke()

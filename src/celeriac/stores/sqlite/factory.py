@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 from typing import Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from celeriac.exceptions import ImproperlyConfigured
 from celeriac.stores.options import StoreOptions
 from celeriac.stores.sqlite.store import SQLiteStore
 from celeriac.stores.sqlite.sync import SyncSQLiteStore
 
-__all__ = ["open_store", "open_sync_store", "path_of"]
+__all__ = ["open_store", "open_sync_store", "path_of", "url_of"]
 
 logger = logging.getLogger("celeriac.stores.sqlite")
 
@@ -56,6 +56,11 @@ def path_of(url: str) -> Path:
     if not path or path.endswith("/"):
         raise ImproperlyConfigured(f"{url!r} names no file")
     return Path(path).expanduser().absolute()
+
+
+def url_of(path: Path) -> str:
+    """The URL that names a file; the inverse of :func:`path_of`."""
+    return f"{SCHEME}:///{quote(str(path.absolute()))}"
 
 
 def _checked(options: StoreOptions) -> StoreOptions:

@@ -74,7 +74,9 @@ def embedded_path(app_name: str | None, store_path: str | os.PathLike[str] | Non
         )
     state = os.environ.get("XDG_STATE_HOME")
     folder = Path(state) if state and os.path.isabs(state) else Path("~/.local/state").expanduser()
-    return folder / "celeriac" / f"{quote(app_name, safe=' ')}.sqlite3"
+    # As in a URL, but without its percent sign, which has a meaning where the path is put into one.
+    name = quote(app_name, safe=" ").replace("%", "=")
+    return folder / "celeriac" / f"{name}.sqlite3"
 
 
 def prepare(path: Path) -> None:

@@ -6,10 +6,11 @@
 --              (-1: strict priorities), queues, steps, for each priority 0..9 the place of its list,
 --              the tail of entries from the waiting list, the tail of entries of each queue
 --
--- Returns {revocations, milliseconds until the next held message is due (-1: none), runs, envelopes, marks, problem}:
+-- Returns {revocations, milliseconds until the next held message is due (-1: none), runs, envelopes, marks, problem, any}:
 --   runs       (home, how many) repeated; home is 0 for the waiting list, else (queue - 1) * steps + step
 --   marks      (place, tag, record) repeated: what `deliveries` knows, for the envelopes that it knows
 --   problem    the error of a list that could not be read, or ''
+--   any        1 when `deliveries` knows any message, else 0
 --
 -- Claims are the prefix and twelve digits. Invariants: every message that leaves a list is in unacked, unacked_index and
 -- leases when the script ends; scores are the lease's end; nothing that is in `unacked` is ever decoded and encoded again (cjson damages large integers).
@@ -149,5 +150,5 @@ local function claim(k, a, marked)
     end
   end
   local wait = next_due and math.max(0, math.ceil((next_due - now) * 1000)) or -1
-  return {tonumber(known[1] or 0), wait, runs, envelopes, marks, problem}
+  return {tonumber(known[1] or 0), wait, runs, envelopes, marks, problem, marked and 1 or 0}
 end
