@@ -10,6 +10,8 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 # Given to pytest by `make test`, such as: make test PYTEST_ARGS="-x -k lease"
 PYTEST_ARGS ?=
+# Given to the demo by `make demo`, such as: make demo DEMO_ARGS="--files 200 --concurrency 4"
+DEMO_ARGS ?=
 # Given to the benchmarks by `make bench`, such as: make bench BENCH_ARGS="--only drain"
 BENCH_ARGS ?=
 
@@ -27,7 +29,7 @@ servers:  ## install the servers that some tests start, where that is possible
 	@scripts/servers.sh
 
 demo: $(INSTALLED)  ## index the standard library while things break on purpose (half a minute, no server needed)
-	@cd examples && exec ../$(BIN)/python -m demo
+	@cd examples && exec ../$(BIN)/python -m demo $(DEMO_ARGS)
 
 test: $(INSTALLED) servers  ## run all tests
 	$(BIN)/python -m pytest $(PYTEST_ARGS)

@@ -22,7 +22,7 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.measure import all_measurements
 from benchmarks.measure.measurement import QUICK, Measurement, Scale
 from benchmarks.report import Report, Table
-from benchmarks.stand import Stand
+from benchmarks.stand import CHECKOUT, Stand
 from benchmarks.systems import NAMES, all_systems
 from benchmarks.systems.system import Subject, System
 
@@ -84,9 +84,14 @@ class Runner:
 @click.option("--systems", default="", help=f"Systems, separated by commas, of {', '.join(NAMES)}.")
 @click.option("--rounds", default=LEAST_ROUNDS, show_default=True, type=click.IntRange(1))
 @click.option("--quick", is_flag=True, help="A tenth of everything: to see that it runs, not to quote.")
-@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Write Markdown here and JSON beside.")
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=CHECKOUT / "build" / "benchmarks.md",
+    help="Write Markdown here and JSON beside. [default: build/benchmarks.md]",
+)
 @click.option("--peers-python", type=click.Path(exists=True, path_type=Path), help="Interpreter that has the peers.")
-def main(only: str, systems: str, rounds: int, quick: bool, output: Path | None, peers_python: Path | None) -> None:
+def main(only: str, systems: str, rounds: int, quick: bool, output: Path, peers_python: Path | None) -> None:
     """Measure Celeriac beside Celery, dramatiq, huey and taskiq on a private Redis."""
     names = chosen(systems, NAMES, "system")
     measurements = all_measurements()
@@ -110,9 +115,9 @@ def main(only: str, systems: str, rounds: int, quick: bool, output: Path | None,
         for measurement in measurements:
             if measurement.name in tables and any(map(measurement.takes, runner.subjects)):
                 report.tables.append(runner.table(stand, measurement))
-                if output:
-                    report.write(output)
+                report.write(output)
     console.print(Markdown(report.markdown()))
+    console.print(f"Written to {output} and {output.with_suffix('.json')}.")
     for table in report.tables:
         for subject, failure in table.failures.items():
             console.print(f"[red]{subject.name}[/red], {table.measurement.name}: ", failure, markup=True)

@@ -126,5 +126,6 @@ class Report:
 
     def write(self, path: Path) -> None:
         """Write the Markdown to `path` and the raw figures beside it, with the suffix .json."""
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(self.markdown())
         path.with_suffix(".json").write_text(json.dumps(self.raw(), indent=1))

@@ -50,7 +50,7 @@ async def audit(calls: list[Call], tally: Tally, index: Index) -> list[Finding]:
         ),
         Finding(
             "what killed its process ran again",
-            bool(killed) and not lost,
+            not lost,
             f"{len(killed)} processes killed, {len(lost)} tasks lost",
         ),
         Finding(

@@ -14,7 +14,7 @@ from celeriac.message import Message, body_of
 from celeriac.pools.pool import Outcome, Work
 from celeriac.stores.store import Outgoing, ResultRecord
 
-__all__ = ["Caught", "caught", "make_app", "run", "store_result"]
+__all__ = ["Caught", "caught", "make_app", "run", "run_all", "store_result"]
 
 _numbers = count(1)
 ALL_CONTENT = frozenset({"application/json", "application/x-python-serialize", "application/x-yaml"})

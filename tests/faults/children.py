@@ -37,6 +37,8 @@ GRACE: Final = 4.0
 """Seconds on top, for the processes of other people."""
 RUNS: Final = 4
 """Of a task that always kills its child: the first, and task_delivery_limit = 3 more."""
+STRANDED: Final = 2
+"""Short tasks that may wait in a child that was stopped."""
 LARGE: Final = 25 * 1024 * 1024
 """Characters: below ``task_max_size``, and far more than any socket buffers."""
 IDLE_SHARE: Final = 0.1
@@ -171,7 +173,7 @@ def large_argument_to_a_stopped_child(place: Place, seconds: float) -> Verdict:
     stopped.send_signal(signal.SIGSTOP)
     ledger.confirmed.update(ledger_app.size.delay("x" * LARGE).id for _ in range(2))
     # The other child gets one of the two at most; then it has to serve all of these.
-    slowest = _serve(place, other.pid, max(3.0, seconds / 3), verdict)
+    slowest = _serve(place, other.pid, max(5.0, seconds / 3), verdict)
     verdict.note(slowest_answer=slowest)
     stopped.send_signal(signal.SIGCONT)
     place.judge(verdict, repeated=0)
@@ -187,11 +189,11 @@ def _serve(place: Place, pid: int, seconds: float, verdict: Verdict) -> float:
         result = ledger_app.process.delay(0.001)
         place.ledger.confirmed.add(result.id)
         try:
-            found = result.get(timeout=GRACE)
+            found = result.get(timeout=REPLACED)
         except CeleriacError:
-            pending.append(result)  # it was given to the stopped child before that was known
-            verdict.expect(len(pending) <= 1, "the main process hands work to a child that does not run")
-            if len(pending) > 1:
+            pending.append(result)  # it waits in the stopped child, to which it was given before that was known
+            verdict.expect(len(pending) <= STRANDED, "the main process hands work to a child that does not run")
+            if len(pending) > STRANDED:
                 break
             continue
         answers.append(time.monotonic() - begun)

@@ -21,10 +21,12 @@ import redis
 from celeriac.exceptions import CeleriacError
 from celeriac.ids import new_task_id
 from tests.apps import ledger as ledger_app
+from tests.faults.processes import wait_until
 from tests.faults.scenario import Place, Producer, Verdict, by_hand
 
 __all__ = ["corrupted", "oversize"]
 
+CHILDREN: Final = "4"
 CORRUPTED_A_SECOND: Final = 100
 DEEP: Final = 10_000
 """Levels of nesting: more than any recursion limit."""
@@ -128,7 +130,8 @@ def corrupted(place: Place, seconds: float, seed: int = 1) -> Verdict:
     """Each corrupted message ends once, in the dead letters or as a failure, and good ones flow beside them."""
     verdict, ledger, chance = Verdict("corrupted messages"), place.ledger, random.Random(seed)
     corruptor = Corruptor(chance)
-    worker = place.worker("-c", "4")
+    worker = place.worker("-c", CHILDREN)
+    wait_until(lambda: len(worker.children()) == int(CHILDREN), 20, "all children are up")
     pids = {process.pid for process in worker.tree()}
     producer = Producer(ledger, seconds, 100, 0.005)
     producer.start()
@@ -146,7 +149,7 @@ def corrupted(place: Place, seconds: float, seed: int = 1) -> Verdict:
     flowed = len(ledger.ids("end")) / max(1, len(ledger.confirmed))
     verdict.expect_soon(place.settled, 60, "all messages ended")
     verdict.note(corrupted=sent.total(), kept=flowed)
-    _judge(place, verdict, sent, pids)
+    _judge(place, verdict, sent)
     verdict.expect(worker.process.poll() is None, "the worker died")
     verdict.expect({process.pid for process in worker.tree()} == pids, "children died")
     verdict.expect(flowed >= 0.8, f"only {flowed:.2f} of the good ones were done in time")
@@ -155,7 +158,7 @@ def corrupted(place: Place, seconds: float, seed: int = 1) -> Verdict:
     return verdict
 
 
-def _judge(place: Place, verdict: Verdict, sent: Counter[str], pids: set[int]) -> None:
+def _judge(place: Place, verdict: Verdict, sent: Counter[str]) -> None:
     letters: list[Any] = place.ask(lambda store: store.dead_letters(10 * sent.total() + 10))
     payloads = Counter(letter.payload for letter in letters)
     # Short ones may be alike; each must be there as often as it was sent, so the whole number says it all.

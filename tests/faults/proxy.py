@@ -45,6 +45,7 @@ class Proxy:
         delay: seconds that each piece waits in either direction, half of it at random.
         slicing: pieces travel byte by byte.
         refusing: new connections are reset.
+        losing: so many of the next replies are lost, each with its connection; what was asked for has happened.
         accepted: how many connections there were.
     """
 
@@ -53,6 +54,7 @@ class Proxy:
         self.delay = 0.0
         self.slicing = False
         self.refusing = False
+        self.losing = 0
         self.accepted = 0
         self._target = target
         self._pairs: set[_Pair] = set()
@@ -103,6 +105,10 @@ class Proxy:
     async def _pump(self, pair: _Pair, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(CHUNK):
             await pair.open.wait()
+            if self.losing > 0 and writer is pair.writers[0]:
+                self.losing -= 1
+                pair.reset()
+                return
             if self.delay:
                 await asyncio.sleep(self.delay * (0.5 + random.random() / 2))
             if self.slicing:

@@ -13,14 +13,25 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
+import psutil
 import redis
 
+from celeriac.exceptions import StoreFull
+from celeriac.ids import new_task_id
 from tests.apps import ledger as ledger_app
 from tests.faults.processes import wait_until
 from tests.faults.proxy import Proxy, proxy_to
 from tests.faults.scenario import Place, Producer, Verdict, by_hand
 
-__all__ = ["broker_faults", "half_open", "reset_storm", "slow_network"]
+__all__ = [
+    "broker_faults",
+    "full_memory",
+    "half_open",
+    "lost_replies",
+    "reset_storm",
+    "slow_network",
+    "wrong_clocks",
+]
 
 RATE: Final = 150.0
 TASK: Final = 0.02
@@ -29,6 +40,9 @@ BACKLOG: Final = 300
 """Messages that wait from the start, so that a worker that takes nothing is never just idle."""
 RESUMED: Final = 2.0
 """Seconds within which work goes on after the broker accepts connections again."""
+MARGIN: Final = 2_000_000
+"""Bytes that the server may use more than at the start."""
+HOUR: Final = 3600.0
 DEAF: Final = 5.0
 """Seconds after which a silent connection is given up (REPLY_TIMEOUT of the connection)."""
 
@@ -167,6 +181,91 @@ def reset_storm(place: Place, seconds: float) -> Verdict:
     return verdict
 
 
+def lost_replies(place: Place, seconds: float, seed: int = 1) -> Verdict:
+    """What the server did and could not tell: claims are found again, settlements are not repeated (PAINS P03)."""
+    verdict, chance = Verdict("lost replies"), random.Random(seed)
+    with proxy_to(place.redis.address) as proxy:
+        producer = _through(place, proxy, seconds)
+        lost = 0
+        while producer.is_alive():
+            proxy.losing += 1
+            wait_until(lambda: proxy.losing == 0, 20, "a reply was lost")
+            lost += 1
+            time.sleep(chance.uniform(0.0, 0.3))  # load between the faults
+        producer.join()
+        verdict.note(lost_replies=lost)
+        place.judge(verdict, repeated=0)
+        place.end()
+    return verdict
+
+
+def full_memory(place: Place, seconds: float) -> Verdict:
+    """Redis reaches ``maxmemory``: producers are told so, workers go on settling, and it recovers (FAULTS 27)."""
+    verdict = Verdict("full memory")
+    worker = place.worker("-c", CHILDREN)
+    with redis.Redis(port=place.redis.port) as client:
+        used = client.info("memory")["used_memory"]
+        client.config_set("maxmemory-policy", "noeviction")
+        client.config_set("maxmemory", used + MARGIN)
+        refused = 0
+        end = time.monotonic() + seconds
+        padding = "x" * 20_000
+        while time.monotonic() < end:
+            task_id = new_task_id()
+            place.ledger.attempted.add(task_id)
+            try:
+                ledger_app.work.apply_async((TASK,), task_id=task_id, headers={"padding": padding})
+            except StoreFull:
+                refused += 1
+                time.sleep(0.02)
+            else:
+                place.ledger.confirmed.add(task_id)
+        drained = wait_until(lambda: not place.ledger.lost(), 60, "the full store is drained")
+        verdict.note(refused=refused, drained_full_after=drained)
+        verdict.expect(refused > 0, "the limit was not reached")
+        client.config_set("maxmemory", 0)
+    producer = Producer(place.ledger, 1.0, RATE, TASK)
+    producer.run()
+    verdict.expect(worker.process.poll() is None, "the worker died")
+    verdict.expect(not producer.refused, "still refused after the limit is gone")
+    place.judge(verdict, repeated=0)
+    return verdict
+
+
+def wrong_clocks(place: Place, seconds: float) -> Verdict:
+    """The clock of one worker is an hour ahead, that of another one behind: the server's counts (FAULTS 41)."""
+    verdict, ledger = Verdict("wrong clocks"), place.ledger
+    shim = place.folder / "shim"
+    shim.mkdir()
+    (shim / "sitecustomize.py").write_text(
+        "import os, time\n"
+        "right, wrong = time.time, float(os.environ['CLOCK_ERROR'])\n"
+        "time.time = lambda: right() + wrong\n"
+    )
+    place.environment["CELERIAC_WORKER_LEASE"] = "2"
+    workers = [
+        place.worker("-c", CHILDREN, PYTHONPATH=str(shim), CLOCK_ERROR=str(error)) for error in (HOUR, -HOUR)
+    ]
+    begun = time.monotonic()
+    wait = max(3.0, seconds / 3)
+    later = [ledger_app.work.apply_async((TASK,), countdown=wait).id for _ in range(20)]
+    ledger.confirmed.update(later)
+    ledger.confirmed.update(ledger_app.work.delay(wait).id for _ in range(4))
+    spent = [sum(psutil.Process(worker.pid).cpu_times()[:2]) for worker in workers]
+    place.judge(verdict, patience=wait + 20, repeated=0)
+    took = time.monotonic() - begun
+    shares = [
+        (sum(psutil.Process(worker.pid).cpu_times()[:2]) - before) / took
+        for worker, before in zip(workers, spent, strict=True)
+    ]
+    lateness = [event.at - begun - wait for event in ledger.events("start") if event.task_id in later]
+    verdict.note(earliest=min(lateness, default=0.0), latest=max(lateness, default=0.0), processor=max(shares))
+    verdict.expect(min(lateness, default=0.0) > -0.1, "a countdown started before its time")
+    verdict.expect(max(lateness, default=0.0) < 2 * RESUMED, "a countdown started late")
+    verdict.expect(max(shares) < 0.5, f"a worker spins: {max(shares):.0%} of a processor")
+    return verdict
+
+
 def slow_network(place: Place, seconds: float) -> Verdict:
     """Replies come in single bytes, then late: no desynchronization, nothing lost or repeated."""
     verdict = Verdict("slow network")
@@ -195,5 +294,14 @@ def slow_network(place: Place, seconds: float) -> Verdict:
 
 if __name__ == "__main__":
     by_hand(
-        __doc__, {"broker": broker_faults, "half-open": half_open, "resets": reset_storm, "slow": slow_network}
+        __doc__,
+        {
+            "broker": broker_faults,
+            "half-open": half_open,
+            "resets": reset_storm,
+            "replies": lost_replies,
+            "slow": slow_network,
+            "memory": full_memory,
+            "clocks": wrong_clocks,
+        },
     )

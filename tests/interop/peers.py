@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -11,6 +12,7 @@ from typing import Any, Final
 
 from tests.faults.ledger import Ledger
 from tests.faults.processes import WorkerProcess, wait_until
+from tests.interop.tasks import QUEUE
 
 __all__ = ["Bench", "CeleryClient", "RemoteError", "peers_python"]
 
@@ -148,6 +150,20 @@ class Bench:
         client = CeleryClient(self.environment, self.folder / "client.log")
         self._clients.append(client)
         return client
+
+    def count(self, where: str) -> int:
+        """How many messages of the queue are ``ready``, ``held`` or ``in_flight``."""
+        from tests.interop.ours import app
+
+        async def ask() -> int:
+            store = app.connections.make()
+            await store.open()
+            try:
+                return int(getattr((await store.counts([QUEUE]))[QUEUE], where))
+            finally:
+                await store.close()
+
+        return asyncio.run(ask())
 
     def close(self) -> None:
         """End all of it."""

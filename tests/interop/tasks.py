@@ -81,9 +81,15 @@ def register(app: Any, kind: str) -> None:
         write(label, self.request.parent_id or self.request.root_id)
         return {"parent": parent, "by": kind}
 
-    @app.task(name="interop.failed", bind=True)
-    def failed(self, *arguments):
-        write("errback", self.request.parent_id or arguments[0])
+    @app.task(name="interop.failed")
+    def failed(task_id):
+        """One argument: it is sent, and gets the id of what failed."""
+        write("errback", task_id)
+
+    @app.task(name="interop.failed_with")
+    def failed_with(request, exc, traceback):
+        """Three arguments: the worker calls it where the task failed."""
+        write(f"errback-{type(exc).__name__}", request.id)
 
     @app.task(name="interop.request", bind=True)
     def request(self, *args, **kwargs):

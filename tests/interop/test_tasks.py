@@ -200,14 +200,14 @@ def test_links_are_called_with_the_result(bench: Bench, clients: Clients) -> Non
     assert Counter(event.task_id for event in bench.ledger.events("linked")) == Counter(sent)
 
 
-def test_error_links_are_called_once(bench: Bench, clients: Clients) -> None:
+@pytest.mark.parametrize(("task", "event"), [("interop.failed", "errback"), ("interop.failed_with", "errback-ValueError")])
+def test_error_links_are_called_once(bench: Bench, clients: Clients, task: str, event: str) -> None:
     sent = []
     for sender in KINDS:
         for _ in range(6):
-            link = ["interop.failed", [], {}, False]
-            sent.append(clients.send(sender, "interop.fail", "ValueError", "x", link_error=link))
-    bench.wait_for("errback", len(sent))
-    assert Counter(event.task_id for event in bench.ledger.events("errback")) == Counter(sent)
+            sent.append(clients.send(sender, "interop.fail", "ValueError", "x", link_error=[task, [], {}, False]))
+    bench.wait_for(event, len(sent))
+    assert Counter(each.task_id for each in bench.ledger.events(event)) == Counter(sent)
 
 
 @both

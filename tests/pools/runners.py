@@ -131,6 +131,16 @@ def soft_exit(code: int) -> None:
 
 
 @task
+async def cancel_itself() -> None:
+    raise asyncio.CancelledError
+
+
+@task
+def cancel_plainly() -> None:
+    raise asyncio.CancelledError
+
+
+@task
 async def async_exit(code: int) -> None:
     sys.exit(code)
 
@@ -285,6 +295,8 @@ class Runner:
 
     def stop(self) -> None:
         mark(self.arguments.get("stopped", ""))
+        if self.arguments.get("stop") == "hangs":
+            time.sleep(3600)
 
 
 def preload(arguments: dict[str, Any]) -> None:
@@ -301,6 +313,31 @@ def make(arguments: dict[str, Any]) -> Runner:
     if arguments.get("factory") == "hangs":
         time.sleep(3600)
     return Runner(arguments)
+
+
+class _LeakyJob(Job):
+    """Lets a CancelledError out that nobody asked for, against its promise."""
+
+    def run(self) -> Outcome:
+        outcome = super().run()
+        if outcome.text == "CancelledError":
+            raise asyncio.CancelledError
+        return outcome
+
+    async def arun(self) -> Outcome:
+        outcome = await super().arun()
+        if outcome.text == "CancelledError":
+            raise asyncio.CancelledError
+        return outcome
+
+
+class _LeakyRunner(Runner):
+    def load(self, work: Work) -> Job:
+        return _LeakyJob(work)
+
+
+def make_leaky(arguments: dict[str, Any]) -> _LeakyRunner:
+    return _LeakyRunner(arguments)
 
 
 class _Nothing:

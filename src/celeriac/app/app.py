@@ -14,7 +14,7 @@ from celeriac.app.making import adopt_task, annotate, make_task, task_name
 from celeriac.app.publishing import apublish, publish
 from celeriac.app.registry import TaskRegistry
 from celeriac.app.sending import Sender, batch_buffer
-from celeriac.app.task import CoroutineTask, Task
+from celeriac.app.task import Call, CoroutineTask, Task
 from celeriac.canvas.signature import Signature
 from celeriac.result import AsyncResult
 from celeriac.routing import Queues, Router
@@ -279,7 +279,9 @@ class Celeriac:
         **options: Any,
     ) -> AnyResult:
         """Send a call by the task's name; the function need not be known here. Options as ``Task.apply_async``."""
-        return self.sender.send(self._known(name), name, args, kwargs, task_id, link, link_error, shadow, options)
+        return self.sender.send(
+            Call(self._known(name), name, args, kwargs, task_id, link, link_error, shadow, options)
+        )
 
     async def asend_task(
         self,
@@ -293,7 +295,9 @@ class Celeriac:
         **options: Any,
     ) -> AnyResult:
         """As :meth:`send_task`, without blocking the event loop."""
-        return await self.sender.asend(self._known(name), name, args, kwargs, task_id, link, link_error, shadow, options)
+        return await self.sender.asend(
+            Call(self._known(name), name, args, kwargs, task_id, link, link_error, shadow, options)
+        )
 
     def _known(self, name: str) -> AnyTask | None:
         if self.settings.task_always_eager:

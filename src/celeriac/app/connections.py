@@ -105,9 +105,10 @@ def backend_options(app: Celeriac) -> StoreOptions | None:
 
 def _options(app: Celeriac, settings: Settings, url: str, transport_options: dict[str, object], tls: object) -> StoreOptions:
     if url in (EMBEDDED, "sqlite"):
+        from celeriac.stores.sqlite import url_of
         from celeriac.stores.sqlite.place import embedded_path
 
-        url = f"sqlite:///{embedded_path(app.main, settings.store_path)}"
+        url = url_of(embedded_path(app.main, settings.store_path))
     visibility = transport_options.get("visibility_timeout", VISIBILITY_TIMEOUT)
     return StoreOptions(
         url=url,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, ParamSpec, TypeVar, overload
 
 from celeriac import current
 from celeriac.app.arguments import ArgumentChecker
@@ -19,11 +19,25 @@ if TYPE_CHECKING:
     from celeriac.app.app import Celeriac
     from celeriac.result import ResultBase
 
-__all__ = ["CoroutineTask", "Task"]
+__all__ = ["Call", "CoroutineTask", "Task"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
 V = TypeVar("V")
+
+class Call(NamedTuple):
+    """One call on its way: what ``apply_async`` was given. ``task`` is None where only its name is known."""
+
+    task: Task[Any, Any] | None
+    name: str
+    args: Any
+    kwargs: Any
+    task_id: str | None
+    link: Any
+    link_error: Any
+    shadow: str | None
+    options: dict[str, Any]
+
 
 NO_REQUEST = Context()
 """What ``task.request`` is outside of a request."""
@@ -178,7 +192,7 @@ class Task(Generic[P, R]):
             return send_eagerly(self, args, kwargs, task_id, link, link_error, options)
         if shadow is None:
             shadow = self.shadow_name(args, kwargs, options)
-        return app.sender.send(self, self.name, args, kwargs, task_id, link, link_error, shadow, options)
+        return app.sender.send(Call(self, self.name, args, kwargs, task_id, link, link_error, shadow, options))
 
     async def aapply_async(
         self,
@@ -200,7 +214,7 @@ class Task(Generic[P, R]):
             return await asend_eagerly(self, args, kwargs, task_id, link, link_error, options)
         if shadow is None:
             shadow = self.shadow_name(args, kwargs, options)
-        return await app.sender.asend(self, self.name, args, kwargs, task_id, link, link_error, shadow, options)
+        return await app.sender.asend(Call(self, self.name, args, kwargs, task_id, link, link_error, shadow, options))
 
     def _check_call(self, args: Any, kwargs: dict[str, Any] | None, producer: Any) -> None:
         if producer is not None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sized
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from celeriac.pools import handle
 from celeriac.pools.pool import Kind
 from tests.pools.conformance.harness import PREFORK, PROCESSES, SOLO, Kinds, Opener, touch, until
 
@@ -45,6 +47,29 @@ async def test_an_idle_child_retires_at_once(kind: Kinds, open_pool: Opener) -> 
     await until(lambda: bench.watcher.exits and len(bench.watcher.readied) == 2, "one leaves, one comes")
     assert bench.watcher.exits[0][1].retired
     assert bench.pool.children[0] is not first
+
+
+@processes
+async def test_children_that_are_told_to_retire_while_they_start_do_so_later(kind: Kinds, open_pool: Opener) -> None:
+    bench = await open_pool(kind, children=3)
+    children = list(bench.pool.children)
+    for child in children:
+        child.recall()
+        child.retire()
+    await until(lambda: len(bench.watcher.exits) == 3 and len(bench.watcher.readied) == 6, "three leave, three come")
+    assert all(ending.retired for _, ending, _ in bench.watcher.exits)
+    assert bench.watcher.complaints == []
+
+
+@processes
+async def test_a_child_that_does_not_leave_is_killed(
+    kind: Kinds, open_pool: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handle, "LEAVE_GRACE", 0.2)
+    bench = await open_pool(kind, arguments={"stop": "hangs"})
+    bench.pool.children[0].retire()
+    await until(lambda: bench.watcher.exits and len(bench.watcher.readied) == 2, "one is killed, one comes")
+    assert bench.watcher.exits[0][1].signal == signal.SIGKILL
 
 
 @processes

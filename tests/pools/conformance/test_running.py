@@ -34,6 +34,18 @@ async def test_a_failure_is_an_outcome(kind: Kinds, open_pool: Opener) -> None:
     assert (outcome.kind, outcome.text) == (Kind.FAILURE, "TypeError")
 
 
+@processes
+@pytest.mark.parametrize("function", ["cancel_itself", "cancel_plainly"])
+async def test_a_job_that_lets_a_cancellation_out_harms_nothing_else(
+    kind: Kinds, function: str, open_pool: Opener
+) -> None:
+    bench = await open_pool(kind, runner="tests.pools.runners:make_leaky")
+    (outcome,) = await bench.outcomes(bench.send((function,)))
+    assert outcome.kind is Kind.CANCELLED
+    assert await bench.results(("echo", 1), ("asleep", 0.001)) == [1, 0.001]
+    assert bench.watcher.exits == []
+
+
 @every
 async def test_more_than_the_capacity_waits_and_runs_later(kind: Kinds, open_pool: Opener) -> None:
     bench = await open_pool(kind)

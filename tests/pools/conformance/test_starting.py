@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import sys
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from celeriac.pools import PoolError, create_pool, supervised
+from celeriac.pools.page import Page
 from celeriac.pools.pool import PoolOptions
 from tests.pools import runners
 from tests.pools.conformance.harness import (
@@ -65,7 +67,7 @@ async def test_a_runner_that_does_not_exist_is_reported(kind: Kinds, open_pool: 
 
 @processes
 async def test_a_child_that_does_not_get_ready_is_killed_at_the_start_timeout(kind: Kinds, open_pool: Opener) -> None:
-    with pytest.raises(PoolError, match=r"not ready within 1\.5 seconds \(start_timeout\)"):
+    with pytest.raises(PoolError, match=r"within 1\.5 seconds \(start_timeout\)"):
         await open_pool(kind, arguments={"factory": "hangs"}, start_timeout=1.5)
 
 
@@ -138,6 +140,24 @@ async def test_a_fork_server_that_cannot_load_any_more_is_tried_with_growing_del
     pool._server.kill()
     await until(lambda: len(bench.watcher.complaints) >= 3, "three failed attempts")
     broken.unlink()
+    await until(lambda: len(bench.watcher.readied) == 2, "a replacement")
+    assert await bench.results(("echo", 1)) == [1]
+
+
+async def test_a_shortage_of_descriptors_is_reported_and_outlived(
+    open_pool: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervised, "FIRST_DELAY", 0.02)
+    bench = await open_pool(FORKSERVER)
+
+    def refuse(capacity: int) -> tuple[Page, int]:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as shortage:
+        shortage.setattr(Page, "create", refuse)
+        bench.send(("die", 9))
+        await until(lambda: len(bench.watcher.complaints) >= 2, "two failed attempts")
+    assert "Too many open files" in bench.watcher.complaints[0][1]
     await until(lambda: len(bench.watcher.readied) == 2, "a replacement")
     assert await bench.results(("echo", 1)) == [1]
 

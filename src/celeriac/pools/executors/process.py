@@ -90,7 +90,10 @@ class ProcessExecutor:
             job = self._job = load(work)
             if self._noted:
                 self._attend(job)
-            outcome = self._run_coroutine(job) if job.is_coroutine else job.run()
+            try:
+                outcome = self._run_coroutine(job) if job.is_coroutine else job.run()
+            except asyncio.CancelledError as error:  # the task cancelled itself, and its job let that out
+                outcome = Outcome(number, Kind.CANCELLED, text=repr(error))
             self._job = None
             words[FIRST_SLOT] = 0
             outcomes.append(outcome)
@@ -188,7 +191,7 @@ class ProcessExecutor:
         if loop is None:
             loop = self._loop = asyncio.new_event_loop()
             asyncio.set_event_loop(loop)
-        task = self._task = loop.create_task(_arun(job, self._number))
+        task = self._task = loop.create_task(_arun(job))
         if job.interrupted:
             loop.call_soon(task.cancel)  # after its first step, which is inside `Job.arun`
         try:
@@ -197,8 +200,5 @@ class ProcessExecutor:
             self._task = None
 
 
-async def _arun(job: Job, number: int) -> Outcome:
-    try:
-        return await job.arun()
-    except asyncio.CancelledError as error:  # the task cancelled itself, and its job let that out
-        return Outcome(number, Kind.CANCELLED, text=repr(error))
+async def _arun(job: Job) -> Outcome:
+    return await job.arun()
