@@ -71,9 +71,9 @@ def caught(app: Celeriac) -> Iterator[Caught]:
 
 def run(app: Celeriac, outgoing: Outgoing | bytes, **work: Any) -> Outcome:
     """Run one message as a child would."""
-    payload = outgoing.payload if isinstance(outgoing, Outgoing) else outgoing
+    payload, queue = (outgoing.payload, outgoing.queue) if isinstance(outgoing, Outgoing) else (outgoing, "celery")
     runner = TaskRunner(app, "test@here", True)
-    return runner.load(Work(1, payload, "celery", **work)).run()
+    return runner.load(Work(1, payload, queue, **work)).run()
 
 
 def run_all(app: Celeriac, outgoing: list[Outgoing], limit: int = 50) -> list[Outcome]:

@@ -18,11 +18,14 @@ def project(tmp_path, monkeypatch):
 
     def write(**files):
         for name, text in files.items():
-            path = tmp_path.joinpath(*name.split("__")).with_suffix(".py")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if path.parent != tmp_path and not (path.parent / "__init__.py").exists():
-                (path.parent / "__init__.py").touch()
-            path.write_text(text)
+            package, _, module = name.partition("__")
+            path = tmp_path / package / "__init__.py" if module else tmp_path / f"{package}.py"
+            path.parent.mkdir(exist_ok=True)
+            path.touch()
+            if module == "package":
+                path.write_text(text)
+            elif module:
+                path.with_name(f"{module}.py").write_text(text)
 
     yield write
     for name in set(sys.modules) - before:
@@ -50,7 +53,7 @@ def test_an_error_in_the_tasks_is_raised(project):
 
 
 def test_an_error_in_the_package_is_raised(project):
-    project(shop____init__="import no_such_module_at_all")
+    project(shop__package="import no_such_module_at_all")
     with pytest.raises(ModuleNotFoundError, match="no_such_module_at_all"):
         find_related_module("shop", "tasks")
 
@@ -64,7 +67,7 @@ def test_a_missing_package_is_raised(project):
 
 
 def test_a_class_stands_for_its_package(project):
-    project(shop____init__="class Config: ...", shop__tasks="")
+    project(shop__package="class Config: ...", shop__tasks="")
     find_related_module("shop.Config", "tasks")
     assert "shop.tasks" in sys.modules
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from celeriac.exceptions import SoftTimeLimitExceeded
 
-__all__ = ["Exchanging", "Interruptible"]
+__all__ = ["Exchanging", "Interruptible", "LimitStruck"]
 
 
 class Interruptible(Protocol):
@@ -18,11 +18,20 @@ class Interruptible(Protocol):
     cancelled: bool
 
 
+class LimitStruck(SoftTimeLimitExceeded, asyncio.CancelledError):
+    """What a soft time limit is while it passes through a coroutine: both the error and the cancellation.
+
+    Who waits for others on the task's behalf (``TaskGroup``, ``wait_for``, and libraries like them) ends those when it is
+    cancelled, and only then: an error that is nothing else would leave them running as orphans. The task's own code
+    sees the error that it knows.
+    """
+
+
 class Exchanging:
     """Awaits a coroutine in place of its task.
 
     asyncio can only inject CancelledError: ``Task.cancel()`` cancels what the task waits for, and that error is thrown
-    into the task's outermost coroutine, which is this one. Here it is exchanged, once, for SoftTimeLimitExceeded, which
+    into the task's outermost coroutine, which is this one. Here it is exchanged, once, for :class:`LimitStruck`, which
     goes on to where the inner coroutine waits: so its own ``try`` and ``finally`` see the limit, and ``uncancel()`` lets
     it wait again, in ``asyncio.timeout`` and task groups too. A cancellation for another reason passes unchanged.
     """
@@ -38,6 +47,8 @@ class Exchanging:
                 waits_for = self._coroutine.send(None) if error is None else self._coroutine.throw(error)
             except StopIteration as stop:
                 return stop.value
+            except LimitStruck as limit:  # outside of the coroutine it is an error like any other
+                raise SoftTimeLimitExceeded(*limit.args).with_traceback(limit.__traceback__) from limit.__cause__
             error = None
             try:
                 yield waits_for
@@ -57,4 +68,4 @@ class Exchanging:
         running = asyncio.current_task()
         if running is not None:
             running.uncancel()
-        return SoftTimeLimitExceeded()
+        return LimitStruck()

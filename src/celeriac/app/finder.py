@@ -59,13 +59,13 @@ def load_app(name: str) -> Celeriac:
 
 def _symbol(name: str) -> tuple[Any, str]:
     module_name, _, attribute = name.partition(":")
-    if not module_name or module_name.startswith("."):
-        raise AppNotFound(f"{name!r} names no module; give the app with -A package.module or -A module:attribute")
     if module_name == MAIN:
         where, _, attribute = attribute.rpartition(":")
         return _attribute(_main_module(where), attribute, name), where
     if module_name.endswith(".py"):
         return _attribute(_from_file(module_name), attribute, name), module_name
+    if not module_name or module_name.startswith("."):
+        raise AppNotFound(f"{name!r} names no module; give the app with -A package.module or -A module:attribute")
     if attribute:
         return _attribute(_import(module_name, name), attribute, name), name.replace(":", ".")
     try:

@@ -73,6 +73,7 @@ class ChildHandle:
         self._retiring = False
         self._retire_wanted = False
         self._finished = False
+        self._ready_heard = False
         self._started = False
         self._kill_wanted = False
         self._heard = False
@@ -162,6 +163,7 @@ class ChildHandle:
             self._loop.add_reader(process.pidfd, self._pidfd_readable)
         if self._kill_wanted:
             self.kill()
+        self._become_ready()
 
     def server_lost(self) -> None:
         """It dies with the server, and nobody will say how."""
@@ -203,14 +205,20 @@ class ChildHandle:
             self._supervisor.child_returned(self, numbers)
             self._finish_if_idle()
         elif kind == FrameKind.READY:
-            self._started = self.ready = True
-            self._supervisor.child_ready(self)
-            if self._retire_wanted:
-                self.retire()
+            self._ready_heard = True
+            self._become_ready()
         elif kind == FrameKind.LEAVING:
             self.retire()
         elif kind == FrameKind.FAILED:
             self._supervisor.child_failed(self, decode_text(body))
+
+    def _become_ready(self) -> None:
+        """READY may overtake the fork server's word; a child without its pid could not be signalled."""
+        if self._ready_heard and self._process is not None:
+            self._started = self.ready = True
+            self._supervisor.child_ready(self)
+            if self._retire_wanted:
+                self.retire()
 
     def _stream_ended(self) -> None:
         """The child closed its socket, or dies. Whichever, it is of no use any more."""

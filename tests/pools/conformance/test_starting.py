@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import logging
 import os
@@ -159,6 +160,30 @@ async def test_a_shortage_of_descriptors_is_reported_and_outlived(
         await until(lambda: len(bench.watcher.complaints) >= 2, "two failed attempts")
     assert "Too many open files" in bench.watcher.complaints[0][1]
     await until(lambda: len(bench.watcher.readied) == 2, "a replacement")
+    assert await bench.results(("echo", 1)) == [1]
+
+
+async def test_a_child_is_ready_only_once_it_can_be_signalled(open_pool: Opener) -> None:
+    """Its own word comes by its own socket, and may overtake the fork server's."""
+    bench = await open_pool(FORKSERVER)
+    pool: Any = bench.pool
+    control = pool._server._sock.fileno()
+    loop = asyncio.get_running_loop()
+    hear_server = pool._server._channel._readable
+    fork = pool._server.fork
+
+    def fork_and_turn_away(*arguments: int) -> None:
+        fork(*arguments)
+        loop.remove_reader(control)
+
+    pool._server.fork = fork_and_turn_away
+    pool.children[0].kill()
+    await until(lambda: bench.watcher.exits, "the child's death")
+    await until(lambda: pool.children[0]._ready_heard, "the new child's word")
+    assert not pool.children[0].ready
+    loop.add_reader(control, hear_server)
+    await bench.all_ready()
+    assert bench.pool.children[0].pid
     assert await bench.results(("echo", 1)) == [1]
 
 

@@ -78,6 +78,7 @@ class Traffic:
         self._closing = False
         self._any_marked = True
         self._taking: set[asyncio.Task[None]] = set()
+        self._claims_under_way = 0
 
     @property
     def links(self) -> tuple[Link, Link]:
@@ -128,12 +129,15 @@ class Traffic:
                 brought = await self._waiting.wait(plan, self._due, left)
                 if self._closing:
                     break
-                if brought is not None and not self._any_marked:
+                if brought is not None and self._may_take():
                     return Received([self._take(brought)], [], self._revocations)
                 received = await self._claim(plan, limit)
                 if received.deliveries:
                     return received
             return Received([], [], self._revocations)
+
+    def _may_take(self) -> bool:
+        return not (self._any_marked or self._claims_under_way or self._holdings.doubtful)
 
     def _take(self, payload: bytes) -> Delivery:
         """Deliver what BLMOVE brought without waiting until its claim is confirmed: that saves a lone task a round trip.
@@ -182,8 +186,18 @@ class Traffic:
 
     async def settle(self, settlements: Sequence[Settlement], queues: Sequence[str] = (), limit: int = 0) -> Received:
         """See :meth:`celeriac.stores.store.Store.settle`."""
-        if self._taking:
-            await self.taken()
+        claims = limit > 0 and bool(queues)
+        try:
+            if claims:
+                await self._begin_claim()
+            elif self._taking:
+                await self.taken()
+            return await self._settle_and_claim(settlements, queues, limit)
+        finally:
+            if claims:
+                self._end_claim()
+
+    async def _settle_and_claim(self, settlements: Sequence[Settlement], queues: Sequence[str], limit: int) -> Received:
         if self._holdings.doubtful:
             await self._recover()
         received = Received(self._holdings.take(limit), [], self._revocations)
@@ -228,6 +242,28 @@ class Traffic:
 
     async def _claim(self, plan: Plan, limit: int) -> Received:
         """Claim, without waiting; first of all what an earlier claim left."""
+        try:
+            await self._begin_claim()
+            return await self._claim_now(plan, limit)
+        finally:
+            self._end_claim()
+
+    async def _begin_claim(self) -> None:
+        """From now on BLMOVE's messages are not delivered by :meth:`_take`, and those that were are confirmed.
+
+        Claims take from the list that BLMOVE fills. One that overtakes take.lua, or whose reply comes before BLMOVE's
+        (they travel on two connections), would bring a message that is delivered already once more.
+        """
+        self._claims_under_way += 1
+        self._waiting.claims += 1
+        if self._taking:
+            await self.taken()
+
+    def _end_claim(self) -> None:
+        self._claims_under_way -= 1
+        self._waiting.claims += 1
+
+    async def _claim_now(self, plan: Plan, limit: int) -> Received:
         holdings = self._holdings
         if holdings.doubtful:
             await self._recover()

@@ -71,6 +71,9 @@ class Waiting:
         self._wake: asyncio.Future[None] | None = None
         self._came = False
         self._brought: bytes | None = None
+        self.claims = 0
+        """Grows whenever a claim begins or ends: one that does so beside BLMOVE may take what BLMOVE brings."""
+        self._claims_before = 0
         self._blocked: str | None = None
         self._block_ends = 0.0
         self._ended = asyncio.Event()
@@ -113,7 +116,8 @@ class Waiting:
             self._armed = None
 
     async def wait(self, plan: Plan, due: float | None, timeout: float) -> bytes | None:
-        """Return when there may be something to claim, or after ``timeout`` seconds; the message that BLMOVE brought, if any.
+        """Return when there may be something to claim, or after ``timeout`` seconds; the message that BLMOVE brought,
+        if any, and if no claim that ran beside it can have taken it already.
 
         Args:
             plan: the queues; a claim has just found nothing there.
@@ -139,7 +143,7 @@ class Waiting:
                 if loop.time() >= until:
                     break
                 await self._sleep(loop, min(until, self._looked + _LOOK_AGAIN))
-            return self._brought
+            return self._brought if self.claims == self._claims_before else None
         finally:
             self._is_waiting = self._came = False
             self._not_before = 0.0
@@ -177,6 +181,7 @@ class Waiting:
         seconds = max(_GRACE, min(_BLOCK, deadline - loop.time()))
         source, own = self._keys.list_of(queue, 0), self._keys.waiting(self.waiter)
         future = connection.request(pack_command((b"BLMOVE", source, own, b"RIGHT", b"LEFT", f"{seconds:.3f}")))
+        self._claims_before = self.claims
         self._blocked, self._block_ends, connection.state = queue, loop.time() + seconds, State.RECEIVING
         self._ended.clear()
         future.add_done_callback(lambda done: self._unblocked(done, connection, queue))
