@@ -17,7 +17,7 @@ import psutil
 
 from celeriac.exceptions import CeleriacError
 from tests.apps import ledger as ledger_app
-from tests.faults.processes import WorkerProcess, wait_until
+from tests.faults.processes import wait_until
 from tests.faults.scenario import Place, Producer, Verdict, by_hand
 
 __all__ = [
@@ -237,10 +237,10 @@ def slow_neighbour(place: Place, seconds: float) -> Verdict:
     """One child of four is a hundred times slower: what waits in it is taken back, the others keep their rate."""
     verdict, ledger = Verdict(f"slow neighbour on {place.broker}"), place.ledger
     place.worker("-c", str(CHILDREN))
-    tasks = 3000
+    tasks = 1000
     warm = _batch(place, tasks)  # the means say: short, so work is read ahead into the children
     without = _span(place, warm)
-    slow = max(3.0, seconds / 5)
+    slow = max(10.0, seconds / 5)
     with place.app.batch():
         slow_id = ledger_app.work.delay(slow).id
         ids = {ledger_app.work.delay(0.0).id for _ in range(tasks)}

@@ -28,6 +28,7 @@ __all__ = [
     "full_memory",
     "half_open",
     "lost_replies",
+    "no_faults",
     "reset_storm",
     "slow_network",
     "wrong_clocks",
@@ -35,6 +36,8 @@ __all__ = [
 
 RATE: Final = 150.0
 TASK: Final = 0.02
+NEARLY_ALL: Final = 190.0
+"""Tasks a second: four children can do 200."""
 CHILDREN: Final = "4"
 BACKLOG: Final = 300
 """Messages that wait from the start, so that a worker that takes nothing is never just idle."""
@@ -199,6 +202,16 @@ def lost_replies(place: Place, seconds: float, seed: int = 1) -> Verdict:
     return verdict
 
 
+def no_faults(place: Place, seconds: float) -> Verdict:
+    """The control: nearly as much as a worker can do, so that it waits, claims and settles at once. Each runs once."""
+    verdict = Verdict(f"no faults on {place.broker}")
+    place.worker("-c", CHILDREN)
+    producer = Producer(place.ledger, seconds, NEARLY_ALL, TASK)
+    producer.run()
+    place.judge(verdict, repeated=0)
+    return verdict
+
+
 def full_memory(place: Place, seconds: float) -> Verdict:
     """Redis reaches ``maxmemory``: producers are told so, workers go on settling, and it recovers (FAULTS 27)."""
     verdict = Verdict("full memory")
@@ -302,6 +315,7 @@ if __name__ == "__main__":
             "replies": lost_replies,
             "slow": slow_network,
             "memory": full_memory,
+            "none": no_faults,
             "clocks": wrong_clocks,
         },
     )

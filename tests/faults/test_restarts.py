@@ -6,7 +6,16 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.faults.restarts import broker_faults, half_open, reset_storm, slow_network
+from tests.faults.restarts import (
+    broker_faults,
+    full_memory,
+    half_open,
+    lost_replies,
+    no_faults,
+    reset_storm,
+    slow_network,
+    wrong_clocks,
+)
 from tests.faults.scenario import Place
 
 pytestmark = pytest.mark.slow
@@ -29,3 +38,20 @@ def test_a_storm_of_resets_is_survived(make_place: Callable[..., Place]) -> None
 
 def test_slow_and_sliced_replies_are_understood(make_place: Callable[..., Place]) -> None:
     slow_network(make_place("redis"), 8).check()
+
+
+def test_lost_replies_neither_lose_nor_repeat(make_place: Callable[..., Place]) -> None:
+    lost_replies(make_place("redis"), 6).check()
+
+
+@pytest.mark.parametrize("broker", ["sqlite", "redis"])
+def test_without_faults_nothing_is_repeated(broker: str, make_place: Callable[..., Place]) -> None:
+    no_faults(make_place(broker), 6).check()
+
+
+def test_a_full_server_refuses_producers_and_lets_workers_go_on(make_place: Callable[..., Place]) -> None:
+    full_memory(make_place("redis"), 5).check()
+
+
+def test_the_clock_of_the_server_counts(make_place: Callable[..., Place]) -> None:
+    wrong_clocks(make_place("redis"), 6).check()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -223,7 +223,7 @@ def test_countdowns_are_kept(bench: Bench, clients: Clients, client: str) -> Non
 
 @both
 def test_expired_tasks_are_revoked(bench: Bench, clients: Clients, client: str) -> None:
-    past = (datetime.now(timezone.utc) - timedelta(seconds=5)).isoformat()
+    past = (datetime.now(UTC) - timedelta(seconds=5)).isoformat()
     for _ in range(4):
         task_id = clients.send(client, "interop.work", 0.0, expires=past)
         for reader in KINDS:

@@ -21,8 +21,8 @@ class Interruptible(Protocol):
 class LimitStruck(SoftTimeLimitExceeded, asyncio.CancelledError):
     """What a soft time limit is while it passes through a coroutine: both the error and the cancellation.
 
-    Who waits for others on the task's behalf (``TaskGroup``, ``wait_for``, and libraries like them) ends those when it is
-    cancelled, and only then: an error that is nothing else would leave them running as orphans. The task's own code
+    Who waits for others on the task's behalf (``TaskGroup``, ``wait_for``, and libraries like them) ends those when it
+    is cancelled, and only then: an error that is nothing else would leave them running as orphans. The task's own code
     sees the error that it knows.
     """
 
@@ -32,8 +32,8 @@ class Exchanging:
 
     asyncio can only inject CancelledError: ``Task.cancel()`` cancels what the task waits for, and that error is thrown
     into the task's outermost coroutine, which is this one. Here it is exchanged, once, for :class:`LimitStruck`, which
-    goes on to where the inner coroutine waits: so its own ``try`` and ``finally`` see the limit, and ``uncancel()`` lets
-    it wait again, in ``asyncio.timeout`` and task groups too. A cancellation for another reason passes unchanged.
+    goes on to where the inner coroutine waits: so its own ``try`` and ``finally`` see the limit, and ``uncancel()``
+    lets it wait again, in ``asyncio.timeout`` and task groups too. A cancellation for another reason passes unchanged.
     """
 
     def __init__(self, owner: Interruptible, coroutine: Coroutine[Any, Any, Any]) -> None:

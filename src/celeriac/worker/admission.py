@@ -32,6 +32,8 @@ logger = logging.getLogger("celeriac.worker")
 FIRST_HOLD: Final = 5.0
 """Seconds that a message of an unregistered task is held first; doubling each time (DECISIONS: holds)."""
 LONGEST_HOLD: Final = 300.0
+PARKED: Final = 10_000
+"""Messages that were held until their eta which a worker remembers: about two megabytes."""
 
 
 class Admission:
@@ -59,6 +61,7 @@ class Admission:
         self._reporter = reporter
         self._accept = serialization.accepted(app.settings.accept_content)
         self._unregistered: set[str] = set()
+        self._parked: dict[tuple[str, str | None], bool] = {}
 
     def admit(self, deliveries: Iterable[Delivery]) -> tuple[list[Request], list[Settlement]]:
         """Decide for each; returns the requests, and the settlements of the others."""
@@ -89,7 +92,7 @@ class Admission:
             return self._revoked(delivery, head, "revoked", expired=False)
         if head.expires is not None and timestamp(head.expires) <= time.time():
             return self._revoked(delivery, head, "expired", expired=True)
-        if head.eta is not None and (due := timestamp(head.eta)) > time.time():
+        if head.eta is not None and (due := timestamp(head.eta)) > time.time() and self._parks(head):
             return self._held(delivery, head, "eta", due=due)
         if traits.bucket is not None and not delivery.granted:
             delay, granted = traits.bucket.reserve()
@@ -106,6 +109,20 @@ class Admission:
             self._soft if soft is None else soft,
             self._hard if hard is None else hard,
         )
+
+    def _parks(self, head: Head) -> bool:
+        """Whether a message that is not due by our clock is to be held: not when it was held by us already.
+
+        Then the store has found it due, and its clock counts; holding it again and again would last as long as our clock
+        is behind.
+        """
+        key = (head.id, head.eta)
+        if self._parked.pop(key, False):
+            return False
+        if len(self._parked) >= PARKED:
+            del self._parked[next(iter(self._parked))]
+        self._parked[key] = True
+        return True
 
     def _old_head(self, payload: bytes) -> Head:
         """The headers of a protocol 1 message, whose body must be decoded for them."""

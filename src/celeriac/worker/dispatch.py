@@ -42,9 +42,10 @@ class Slot:
         open: it takes more; else it is leaving.
         exclusive: it runs a suspect alone.
         recalling: an answer to a recall is outstanding.
+        long: it runs a request that turned out long, so nothing is to wait behind that.
     """
 
-    __slots__ = ("assigned", "capacity", "child", "exclusive", "load", "open", "recalling")
+    __slots__ = ("assigned", "capacity", "child", "exclusive", "load", "long", "open", "recalling")
 
     def __init__(self, child: Child) -> None:
         self.child = child
@@ -54,6 +55,7 @@ class Slot:
         self.open = True
         self.exclusive = False
         self.recalling = False
+        self.long = False
 
     def free(self) -> int:
         """Requests that it could start at once."""
@@ -102,9 +104,11 @@ class Dispatch:
             if not slot.open or slot.exclusive:
                 continue
             beyond = 0
-            if mean is not None and mean < LONG:
+            if mean is None or slot.long:
+                pass
+            elif mean < LONG:
                 beyond = min(MAX_WAITING, int(HORIZON / max(mean, 1e-6)))
-            elif mean is not None and mean < READ_AHEAD_BELOW:
+            elif mean < READ_AHEAD_BELOW:
                 beyond = min(slot.capacity, 2)
             room += max(0, slot.capacity + beyond - len(slot.assigned))
         return max(0, room - len(self.ready))
@@ -138,7 +142,8 @@ class Dispatch:
             self._fill(slot, beyond=False)
         if self.ready:
             for slot in slots:
-                self._fill(slot, beyond=True)
+                if not slot.long:
+                    self._fill(slot, beyond=True)
         if self.ready:
             self._recall_behind_long()
 
@@ -204,6 +209,7 @@ class Dispatch:
         request = slot.assigned.pop(number, None)
         if request is None:
             return None
+        slot.long = False
         traits = request.traits
         slot.load -= traits.runtime or 0.0
         if not slot.assigned:
@@ -255,7 +261,7 @@ class Dispatch:
         now = monotonic()
         for slot in waiting:
             if any(now - running.started > HORIZON for running in slot.child.running()):
-                slot.recalling = True
+                slot.recalling = slot.long = True
                 slot.child.recall()
                 waiting = [other for other in waiting if other is not slot]
         if waiting and self._look is None:

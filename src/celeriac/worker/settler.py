@@ -1,13 +1,14 @@
 """The settler: everything that becomes final goes through here, in batches that form by themselves.
 
-Whatever is pending when the previous round trip returns goes into the next one, with the claim of new messages. No timer
-adds latency to a lone task.
+Whatever is pending when a lane is free goes into its next round trip, with the claim of new messages. No timer adds latency
+to a lone task. There are two lanes, so that the store works on one batch while main makes the next.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
@@ -22,16 +23,20 @@ __all__ = ["Settler"]
 logger = logging.getLogger("celeriac.worker")
 
 MAX_BATCH: Final = 128
-"""Settlements in one round trip (DECISIONS: Redis)."""
+"""Settlements, and claimed messages, in one round trip: large enough to hide its cost, small enough not to stop the others."""
+LANES: Final = 2
+"""Round trips under way at the same time."""
 PAUSE: Final = 1.0
 """Seconds before a batch is sent again after the store gave up on it."""
 
+Then = Callable[[bool], None]
+
 
 class Settler:
-    """Settles what is given to it, in order.
+    """Settles what is given to it.
 
     Args:
-        room: how many new messages to claim with the next batch.
+        room: how many new messages may be claimed, those under way not counted.
         received: called with what each round trip brought.
     """
 
@@ -40,12 +45,13 @@ class Settler:
         self._queues = queues
         self._room = room
         self._received = received
-        self._pending: list[tuple[Settlement, Callable[[bool], None] | None]] = []
-        self._wake = asyncio.Event()
+        self._pending: deque[tuple[Settlement, Then | None]] = deque()
+        self._travelling: dict[asyncio.Task[None], list[tuple[Settlement, Then | None]]] = {}
+        self._flushing = False
         self._settled = asyncio.Event()
         self._settled.set()
         self.claiming = 0
-        """Messages that the round trip under way may bring."""
+        """Messages that the round trips under way may bring."""
         self.hungry = True
         """The last claim brought less than it asked for: the queues are empty, so waiting is the intake's job."""
 
@@ -54,11 +60,13 @@ class Settler:
         """Something is pending or under way."""
         return not self._settled.is_set()
 
-    def add(self, settlement: Settlement, then: Callable[[bool], None] | None = None) -> None:
+    def add(self, settlement: Settlement, then: Then | None = None) -> None:
         """Settle it with the next batch; ``then`` is told whether the claim still held."""
         self._pending.append((settlement, then))
-        self._settled.clear()
-        self._wake.set()
+        if not self._flushing:
+            self._flushing = True
+            self._settled.clear()
+            asyncio.get_running_loop().call_soon(self._flush)
 
     def extend(self, settlements: Iterable[Settlement]) -> None:
         """Settle all of them."""
@@ -66,36 +74,58 @@ class Settler:
             self.add(settlement)
 
     def claims(self) -> list[bytes]:
-        """The claims that wait for their settlement; their leases must live until then."""
-        return [settlement.claim for settlement, _ in self._pending if settlement.claim]
+        """The claims that are not settled yet; their leases must live until then."""
+        waiting = [*self._pending, *(each for batch in self._travelling.values() for each in batch)]
+        return [settlement.claim for settlement, _ in waiting if settlement.claim]
 
     async def settled(self) -> None:
         """Wait until nothing is pending or under way."""
         await self._settled.wait()
 
     async def run(self) -> None:
-        """Settle for ever."""
+        """Watch over the round trips until cancelled; then end them, which their leases make good."""
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            for task in self._travelling:
+                task.cancel()
+            await asyncio.gather(*self._travelling, return_exceptions=True)
+
+    def _flush(self) -> None:
+        """Send what is pending, as far as lanes are free."""
+        self._flushing = False
+        while self._pending and len(self._travelling) < LANES:
+            batch = [self._pending.popleft() for _ in range(min(MAX_BATCH, len(self._pending)))]
+            task = asyncio.get_running_loop().create_task(self._settle(batch))
+            self._travelling[task] = batch
+            task.add_done_callback(self._arrived)
+        if not self._pending and not self._travelling:
+            self._settled.set()
+
+    def _arrived(self, task: asyncio.Task[None]) -> None:
+        del self._travelling[task]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("a batch could not be settled", exc_info=error)
+        self._flush()
+
+    async def _settle(self, batch: list[tuple[Settlement, Then | None]]) -> None:
+        settlements = [settlement for settlement, _ in batch]
         while True:
-            if not self._pending:
-                self._settled.set()
-                self._wake.clear()
-                await self._wake.wait()
-            batch = self._pending[:MAX_BATCH]
-            limit = 0 if self.hungry else self._room()
-            self.claiming = limit
+            limit = 0 if self.hungry else max(0, min(MAX_BATCH, self._room() - self.claiming))
+            self.claiming += limit
             try:
-                received = await self._store.settle([settlement for settlement, _ in batch], self._queues, limit)
+                received = await self._store.settle(settlements, self._queues, limit)
             except OperationalError as error:
                 logger.error("Settling %d tasks failed, trying again: %s", len(batch), error)
                 await asyncio.sleep(PAUSE)
                 continue
             finally:
-                self.claiming = 0
-            del self._pending[: len(batch)]
-            if limit:
-                self.hungry = len(received.deliveries) < limit
-            refused = set(received.refused)
-            for settlement, then in batch:
-                if then is not None:
-                    then(settlement.claim not in refused)
-            self._received(received)
+                self.claiming -= limit
+            break
+        if limit:
+            self.hungry = len(received.deliveries) < limit
+        refused = set(received.refused)
+        for settlement, then in batch:
+            if then is not None:
+                then(settlement.claim not in refused)
+        self._received(received)

@@ -35,6 +35,11 @@ class Lane:
         self._number = 0
         self._turn = asyncio.Lock()
 
+    @property
+    def busy(self) -> bool:
+        """A batch is under way."""
+        return self._turn.locked()
+
     async def settle(
         self,
         batch: Batch,

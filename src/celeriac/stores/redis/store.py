@@ -127,7 +127,7 @@ class RedisStore:
             return
         packed = publish_one(self._keys, messages[0]) if len(messages) == 1 else None
         commands = publish_many(self._keys, messages) if packed is None else [packed]
-        commands_link, bulk_link = self._traffic.links
+        commands_link, bulk_link, _ = self._traffic.links
         link = bulk_link if sum(map(len, commands)) > _BULK else commands_link
         for first in range(0, len(commands), _WINDOW):
             try:

@@ -40,8 +40,9 @@ MARKING: Final = (Disposition.HOLD, Disposition.REDELIVER)
 class Traffic:
     """Receives and settles for one store.
 
-    Two lanes: *commands* for claims and settlements, *bulk* for settlements above a megabyte, so that nothing waits
-    behind them.
+    Three lanes: *commands* for claims and settlements, *second* for a settlement that comes while another is under way, so
+    that the server works on one while the next is made, and *bulk* for settlements above a megabyte, so that nothing
+    waits behind them.
 
     Args:
         server, places, options: where and how.
@@ -61,6 +62,7 @@ class Traffic:
     ) -> None:
         keys = places.keys
         self.commands: Final = Lane(Link(server, "commands"), keys, incarnation, b"commands")
+        self.second: Final = Lane(Link(server, "second"), keys, incarnation, b"second")
         self.bulk: Final = Lane(Link(server, "bulk"), keys, incarnation, b"bulk")
         self._server = server
         self._places = places
@@ -81,9 +83,9 @@ class Traffic:
         self._claims_under_way = 0
 
     @property
-    def links(self) -> tuple[Link, Link]:
-        """The connections: commands, bulk."""
-        return self.commands.link, self.bulk.link
+    def links(self) -> tuple[Link, Link, Link]:
+        """The connections: commands, bulk, and the second lane."""
+        return self.commands.link, self.bulk.link, self.second.link
 
     def stop(self) -> None:
         """End the wait of a receiver, now and from now on."""
@@ -227,7 +229,8 @@ class Traffic:
         travelling = [asyncio.ensure_future(self._settle(self.bulk, [each], received)) for each in large]
         try:
             for number, batch in enumerate(small, 1):
-                await self._settle(self.commands, batch, received, plan if number == len(small) else None, limit)
+                lane = self.second if self.commands.busy else self.commands
+                await self._settle(lane, batch, received, plan if number == len(small) else None, limit)
             if plan is not None and not small:
                 received.deliveries += (await self._claim(plan, limit)).deliveries
         finally:
