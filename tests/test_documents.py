@@ -10,15 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from celeriac import documents, states
-from celeriac.exceptions import DecodeError, EncodeError, UnsupportedOption
+from celeriac.exceptions import DecodeError, EncodeError
 
-values = st.none() | st.integers() | st.text() | st.floats(allow_nan=False) | st.lists(st.integers(), max_size=3)
+integers = st.integers(-(2**63), 2**63)
+values = st.none() | integers | st.text() | st.floats(allow_nan=False) | st.lists(integers, max_size=3)
 
 
 @given(values, st.sampled_from(sorted(states.ALL_STATES)), st.sampled_from(["json", "msgpack", "pickle", "yaml"]))
 def test_a_document_survives_every_serializer(value, state, serializer):
-    if serializer == "msgpack" and isinstance(value, int) and not -(2**63) <= value < 2**64:
-        value = 0
     document = {"status": state, "result": value, "task_id": "a"}
     payload = documents.encode(document, serializer)
     accept = None if serializer != "pickle" else frozenset({"application/x-python-serialize"})
@@ -59,7 +58,7 @@ def test_a_compressed_document_of_a_celery_worker_is_read():
     payload = documents.COMPRESSED + b"application/x-gzip\x00" + zlib.compress(b'{"status": "SUCCESS", "result": 5}')
     assert documents.decode(payload, "json") == {"status": "SUCCESS", "result": 5}
     assert documents.status_of(payload, "json") == "SUCCESS"
-    with pytest.raises(UnsupportedOption):
+    with pytest.raises(DecodeError, match="zstd"):
         documents.decode(documents.COMPRESSED + b"application/zstd\x00x", "json")
     with pytest.raises(DecodeError):
         documents.decode(documents.COMPRESSED + b"application/x-gzip\x00x", "json")

@@ -16,7 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from celeriac import serialization
-from celeriac.exceptions import DecodeError
+from celeriac.exceptions import DecodeError, UnsupportedOption
 from celeriac.saferepr import saferepr
 from celeriac.serialization import compression
 from celeriac.states import READY_STATES
@@ -74,7 +74,10 @@ def decode(payload: bytes, serializer: str, accept: frozenset[str] | None = None
 
 def _decompressed(payload: bytes) -> bytes:
     content_type, _, body = payload[len(COMPRESSED) :].partition(b"\x00")
-    return compression.decompress(body, content_type.decode("ascii", "replace"), LARGEST)
+    try:
+        return compression.decompress(body, content_type.decode("ascii", "replace"), LARGEST)
+    except UnsupportedOption as error:
+        raise DecodeError(f"the result is compressed in a way that cannot be read here: {error}") from None
 
 
 def status_of(payload: bytes, serializer: str) -> str:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from celeriac import Celeriac, Signature, maybe_signature, serialization, signature
 from celeriac.exceptions import NotRegistered
+from celeriac.canvas.signature import as_data
 from tests.app.harness import caught, make_app
 
 args = st.lists(st.integers(), max_size=3)
@@ -168,9 +169,19 @@ def test_a_single_link_given_as_an_option_becomes_a_list():
 @given(signatures, st.sampled_from(["json", "msgpack", "yaml"]))
 def test_it_survives_every_serializer_with_its_links(call, serializer):
     call.link(Signature("next", (1,)))
-    content_type, encoding, payload = serialization.dumps(call, serializer)
+    content_type, encoding, payload = serialization.dumps(as_data(call), serializer)
     again = signature(serialization.loads(payload, content_type, encoding))
     assert json.dumps(again) == json.dumps(call)
+
+
+def test_nothing_of_ours_is_in_a_message_whatever_its_serializer(app):
+    """A Celery peer has no class of ours to unpickle."""
+    link = Signature("next", options={"link": [Signature("more")], "link_error": Signature("bad")})
+    for serializer in ("pickle", "yaml"):
+        with caught(app) as sent:
+            app.tasks["show"].apply_async(link=link, chain=[link], chord=link, serializer=serializer)
+        assert b"celeriac" not in sent.message.body
+        assert sent.body[2]["callbacks"][0]["options"]["link"][0]["task"] == "more"
 
 
 @given(signatures)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import signal
 import statistics
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -126,9 +127,7 @@ def broken_imports(place: Place, seconds: float) -> Verdict:
     good = Path(ledger_app.__file__).read_text()
     module = place.folder / "changing_app.py"
     module.write_text(good)
-    worker = place.worker(
-        "-c", "2", app="changing_app", PYTHONPATH=str(place.folder), PYTHONDONTWRITEBYTECODE="1"
-    )
+    worker = place.worker("-c", "2", app="changing_app", PYTHONPATH=str(place.folder), PYTHONDONTWRITEBYTECODE="1")
     _send_to(ledger, "changing_app.work", 4)
     wait_until(lambda: not ledger.lost(), 20, "the good app works")
     module.write_text(good + "\n\nthis is no Python\n")
@@ -252,7 +251,7 @@ def slow_neighbour(place: Place, seconds: float) -> Verdict:
     verdict.expect(ahead, "short tasks waited behind the slow one")
     starts = {event.task_id: event.at for event in ledger.events("start")}
     gaps = sorted(starts[each] for each in ids)
-    longest = max(later - earlier for earlier, later in zip(gaps, gaps[1:], strict=False))
+    longest = max(later - earlier for earlier, later in pairwise(gaps))
     verdict.note(longest_pause=longest, median_start=statistics.median(gaps) - gaps[0])
     verdict.expect(longest < 2.0, f"nothing started for {longest:.1f} s")
     place.judge(verdict, repeated=0)

@@ -43,7 +43,9 @@ def long_tasks_and_countdowns(place: Place, lease: float) -> Verdict:
     longer = [ledger_app.work.delay(LONG * lease).id for _ in range(2 * CHILDREN)]
     place.ledger.confirmed.update(longer, later)
     place.judge(verdict, patience=2 * COUNTDOWN * lease + 20, repeated=0)
-    lateness = [event.at - begun - COUNTDOWN * lease for event in place.ledger.events("start") if event.task_id in later]
+    lateness = [
+        event.at - begun - COUNTDOWN * lease for event in place.ledger.events("start") if event.task_id in later
+    ]
     verdict.note(early=sum(late < -0.05 for late in lateness), latest=max(lateness, default=0.0))
     verdict.expect(min(lateness, default=0.0) > -0.05, "a countdown started before its time")
     return verdict

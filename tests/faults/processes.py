@@ -88,7 +88,7 @@ class WorkerProcess:
         tree = self.tree()
         self.signal(signal.SIGKILL)
         self.process.wait()
-        gone, alive = psutil.wait_procs(tree, timeout=2)
+        _, alive = psutil.wait_procs(tree, timeout=2)
         assert not alive, f"left over after kill -9 of main: {alive}"
 
     def stop(self, timeout: float = 20.0) -> int:

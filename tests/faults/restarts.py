@@ -78,7 +78,9 @@ class Gaps:
         for name, gaps in self.after.items():
             verdict.note(**{name.replace(" ", "_"): f"{len(gaps)}x, longest gap {max(gaps):.2f}"})
             bound = bounds.get(name, bounds[""])
-            verdict.expect(max(gaps) <= bound, f"{max(gaps):.2f} s without work after {name}, at most {bound:.1f} are allowed")
+            verdict.expect(
+                max(gaps) <= bound, f"{max(gaps):.2f} s without work after {name}, at most {bound:.1f} are allowed"
+            )
 
 
 def _backlog(place: Place) -> None:
@@ -256,9 +258,7 @@ def wrong_clocks(place: Place, seconds: float) -> Verdict:
         "time.time = lambda: right() + wrong\n"
     )
     place.environment["CELERIAC_WORKER_LEASE"] = "2"
-    workers = [
-        place.worker("-c", CHILDREN, PYTHONPATH=str(shim), CLOCK_ERROR=str(error)) for error in (HOUR, -HOUR)
-    ]
+    workers = [place.worker("-c", CHILDREN, PYTHONPATH=str(shim), CLOCK_ERROR=str(error)) for error in (HOUR, -HOUR)]
     begun = time.monotonic()
     wait = max(3.0, seconds / 3)
     later = [ledger_app.work.apply_async((TASK,), countdown=wait).id for _ in range(20)]

@@ -4,7 +4,8 @@ A scenario is a function of a place that makes faults happen and returns a verdi
 
     python -m tests.faults.kills --broker redis --seconds 180
 
-and short by pytest. The verdict is judged by the ledger, by the results and by what is left in the broker, never by logs.
+and short by pytest. The verdict is judged by the ledger, by the results, and by what is left in the broker, never by
+logs.
 """
 
 from __future__ import annotations
@@ -100,7 +101,9 @@ class Place:
         assert self.server is not None, "this scenario runs on Redis"
         return self.server
 
-    def worker(self, *arguments: str, app: str = "tests.apps.ledger", ready: bool = True, **environment: str) -> WorkerProcess:
+    def worker(
+        self, *arguments: str, app: str = "tests.apps.ledger", ready: bool = True, **environment: str
+    ) -> WorkerProcess:
         """Start a worker; it is ended with the place."""
         number = len(self._workers)
         started = WorkerProcess(
@@ -167,9 +170,13 @@ class Place:
     def documents(self, ids: list[str]) -> dict[str, dict[str, Any] | None]:
         """The stored result documents by task id."""
         raw = self.app.connections.sync().results(ids)
-        return {each: None if found is None else msgspec.json.decode(found) for each, found in zip(ids, raw, strict=True)}
+        return {
+            each: None if found is None else msgspec.json.decode(found) for each, found in zip(ids, raw, strict=True)
+        }
 
-    def judge(self, verdict: Verdict, patience: float = 60.0, repeated: int | None = None, results: bool = True) -> None:
+    def judge(
+        self, verdict: Verdict, patience: float = 60.0, repeated: int | None = None, results: bool = True
+    ) -> None:
         """The verdicts I1, I2, I3, I5 and I7 of every run.
 
         Args:
@@ -186,11 +193,15 @@ class Place:
         with contextlib.suppress(AssertionError):
             wait_until(self.settled, patience, "nothing is left in the broker")
         lost, ghosts, again = ledger.lost(), ledger.ghosts(), ledger.repeated()
-        verdict.note(sent=len(ledger.confirmed), lost=len(lost), ghosts=len(ghosts), repeated=len(again), drained_after=drained)
+        verdict.note(
+            sent=len(ledger.confirmed), lost=len(lost), ghosts=len(ghosts), repeated=len(again), drained_after=drained
+        )
         verdict.expect(not lost, f"lost: {sorted(lost)[:5]}")
         verdict.expect(not ghosts, f"ended, but never sent: {sorted(ghosts)[:5]}")
         if repeated is not None:
-            verdict.expect(len(again) <= repeated, f"{len(again)} repeated, at most {repeated} may be: {sorted(again)[:5]}")
+            verdict.expect(
+                len(again) <= repeated, f"{len(again)} repeated, at most {repeated} may be: {sorted(again)[:5]}"
+            )
         counts = self.counts()
         verdict.expect(self.settled(), f"left in the broker: {counts}")
         if results:
@@ -274,7 +285,9 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
 
 
 def by_hand(
-    description: str | None, scenarios: dict[str, Callable[[Place, float], Verdict]], settings: dict[str, Any] | None = None
+    description: str | None,
+    scenarios: dict[str, Callable[[Place, float], Verdict]],
+    settings: dict[str, Any] | None = None,
 ) -> None:
     """Run scenarios by hand: ``--broker``, ``--seconds``, ``--only``; one line for each.
 

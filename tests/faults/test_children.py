@@ -13,7 +13,9 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("broker", ["sqlite", "redis"])
-@pytest.mark.parametrize("scenario", children.SCENARIOS.values(), ids=[each.__name__ for each in children.SCENARIOS.values()])
+@pytest.mark.parametrize(
+    "scenario", children.SCENARIOS.values(), ids=[each.__name__ for each in children.SCENARIOS.values()]
+)
 def test_trouble_of_one_child_stays_with_it(
     scenario: Callable[[Place, float], Verdict], broker: str, make_place: Callable[..., Place]
 ) -> None:

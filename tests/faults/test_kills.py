@@ -24,5 +24,7 @@ def test_nothing_is_lost_when_children_and_workers_are_killed(broker: str, make_
 
 
 @pytest.mark.parametrize("broker", ["sqlite", "redis"])
-def test_a_task_that_kills_its_child_leaves_the_others_their_rate(broker: str, make_place: Callable[..., Place]) -> None:
+def test_a_task_that_kills_its_child_leaves_the_others_their_rate(
+    broker: str, make_place: Callable[..., Place]
+) -> None:
     poison_beside_work(make_place(broker), 8, kept=GENEROUS).check()

@@ -24,5 +24,7 @@ def test_a_stopped_main_process_is_replaced_and_its_results_are_refused(
     stopped_main(make_place(broker), LEASE).check()
 
 
-def test_a_stopped_worker_is_replaced_and_its_results_are_refused(broker: str, make_place: Callable[..., Place]) -> None:
+def test_a_stopped_worker_is_replaced_and_its_results_are_refused(
+    broker: str, make_place: Callable[..., Place]
+) -> None:
     stopped_worker(make_place(broker), LEASE).check()

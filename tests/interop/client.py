@@ -31,15 +31,15 @@ class Client:
                 options[name] = app.signature(task_name, link_args, link_kwargs, immutable=immutable)
         return str(app.send_task(task, args, kwargs, **options).id)
 
-    def get(self, id: str, timeout: float) -> Any:
+    def get(self, task_id: str, timeout: float) -> Any:
         """A result, as a value or as the error that getting it raises."""
-        return AsyncResult(id, app=app).get(timeout=timeout)
+        return AsyncResult(task_id, app=app).get(timeout=timeout)
 
-    def state(self, id: str) -> str:
-        return str(AsyncResult(id, app=app).state)
+    def state(self, task_id: str) -> str:
+        return str(AsyncResult(task_id, app=app).state)
 
-    def revoke(self, id: str) -> None:
-        app.control.revoke(id)
+    def revoke(self, task_id: str) -> None:
+        app.control.revoke(task_id)
 
     def restore(self, on: bool) -> None:
         """Do again and again what a Celery worker does now and then: restore what is older than the time-out."""

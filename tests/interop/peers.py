@@ -86,7 +86,7 @@ class CeleryClient:
 
     def get(self, task_id: str, timeout: float = 20.0) -> Any:
         """Its result."""
-        return self.ask("get", id=task_id, timeout=timeout)
+        return self.ask("get", task_id=task_id, timeout=timeout)
 
     def close(self) -> None:
         """End the process."""

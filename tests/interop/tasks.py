@@ -76,6 +76,12 @@ def register(app: Any, kind: str) -> None:
         write("end", self.request.id)
         return "nobody hears this"
 
+    register_workflow_tasks(app, kind)
+
+
+def register_workflow_tasks(app: Any, kind: str) -> None:
+    """Register the tasks that others call, and that call others."""
+
     @app.task(name="interop.linked", bind=True)
     def linked(self, parent, label="link"):
         write(label, self.request.parent_id or self.request.root_id)

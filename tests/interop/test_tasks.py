@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -45,11 +45,11 @@ class Clients:
         return app.AsyncResult(task_id).get(timeout=TIMEOUT)
 
     def state(self, kind: str, task_id: str) -> str:
-        return self._celery.ask("state", id=task_id) if kind == "celery" else app.AsyncResult(task_id).state
+        return self._celery.ask("state", task_id=task_id) if kind == "celery" else app.AsyncResult(task_id).state
 
     def revoke(self, kind: str, task_id: str) -> None:
         if kind == "celery":
-            self._celery.ask("revoke", id=task_id)
+            self._celery.ask("revoke", task_id=task_id)
         else:
             app.control.revoke(task_id)
 
@@ -74,12 +74,11 @@ def bench(make_bench: Callable[..., Bench]) -> Bench:
 
 
 @pytest.fixture
-def clients(bench: Bench) -> Iterator[Clients]:
+def clients(bench: Bench) -> Clients:
     """One worker and one client of each kind, all at the same time on one queue."""
-    celery = bench.celery_worker("-c", "1")
+    bench.celery_worker("-c", "1")
     bench.celeriac_worker("-c", "1")
-    del celery
-    yield Clients(bench.celery_client())
+    return Clients(bench.celery_client())
 
 
 def both_read(clients: Clients, task_id: str) -> Any:
@@ -200,7 +199,9 @@ def test_links_are_called_with_the_result(bench: Bench, clients: Clients) -> Non
     assert Counter(event.task_id for event in bench.ledger.events("linked")) == Counter(sent)
 
 
-@pytest.mark.parametrize(("task", "event"), [("interop.failed", "errback"), ("interop.failed_with", "errback-ValueError")])
+@pytest.mark.parametrize(
+    ("task", "event"), [("interop.failed", "errback"), ("interop.failed_with", "errback-ValueError")]
+)
 def test_error_links_are_called_once(bench: Bench, clients: Clients, task: str, event: str) -> None:
     sent = []
     for sender in KINDS:

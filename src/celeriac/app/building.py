@@ -14,6 +14,7 @@ from celeriac.app.arguments import check_containers
 from celeriac.app.making import annotate
 from celeriac.app.options import PROPERTY_OPTIONS, PUBLISH_ATTRIBUTES, eta_of, expires_of
 from celeriac.app.task import Configured
+from celeriac.canvas.signature import as_data
 from celeriac.exceptions import MessageTooLarge
 from celeriac.ids import new_task_id
 from celeriac.message import Message
@@ -225,7 +226,7 @@ def _embed(call: Call, options: Mapping[str, Any]) -> dict[str, Any]:
         "callbacks": _signatures(call.link),
         "errbacks": _signatures(call.link_error),
         "chain": _signatures(chain),
-        "chord": dict(chord) if chord else None,
+        "chord": as_data(chord) if chord else None,
     }
 
 
@@ -233,9 +234,7 @@ def _signatures(value: Any) -> list[dict[str, Any]] | None:
     """One signature or several, as plain data."""
     if not value:
         return None
-    if isinstance(value, dict):
-        return [dict(value)]
-    return [dict(signature) for signature in value]
+    return [as_data(signature) for signature in ([value] if isinstance(value, dict) else value)]
 
 
 def _stamps(options: Mapping[str, Any]) -> dict[str, Any]:

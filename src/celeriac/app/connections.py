@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from celeriac.settings.snapshot import Settings
     from celeriac.stores.store import Store, SyncStore
 
-__all__ = ["Connections", "broker_options", "backend_options"]
+__all__ = ["Connections", "backend_options", "broker_options"]
 
 VISIBILITY_TIMEOUT: Final = 3600.0
 """Seconds, as Celery's (protocol.md, section 5.1)."""

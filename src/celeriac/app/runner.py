@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from celeriac.app.app import Celeriac
     from celeriac.app.tracer import Tracer
 
-__all__ = ["TaskRunner", "Refused", "make_runner", "preload"]
+__all__ = ["Refused", "TaskRunner", "make_runner", "preload"]
 
 PROTOCOL_HEADERS: Final = frozenset(
     {
@@ -162,7 +162,7 @@ class TaskRunner:
             raise CorruptMessage("the message's headers task and id are not both text")
         if isinstance(decoded, dict) and "args" in decoded:
             return upgrade({"task": headers["task"], "id": headers["id"], **decoded}, headers)
-        if not isinstance(decoded, (list, tuple)) or len(decoded) != 3:  # noqa: PLR2004  # [args, kwargs, embed]
+        if not isinstance(decoded, (list, tuple)) or len(decoded) != 3:  # [args, kwargs, embed]
             raise CorruptMessage("the message's body is not [args, kwargs, embed]")
         if not isinstance(decoded[0], (list, tuple)) or not isinstance(decoded[1], dict):
             raise CorruptMessage("the message's body has args that are no list or kwargs that are no mapping")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from celeriac.app.app import Celeriac
     from celeriac.result import AsyncResult
 
-__all__ = ["Signature", "maybe_signature", "signature"]
+__all__ = ["Signature", "as_data", "maybe_signature", "signature"]
 
 
 PINNED: Final = ("group_id", "stamped_headers", "stamps")
@@ -271,6 +271,15 @@ class Signature(dict[str, Any]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (dict(self),)
+
+
+def as_data(value: Any) -> Any:
+    """A value in which every signature, however deep, is the plain mapping that peers of any kind can read."""
+    if isinstance(value, Signature) or type(value) is dict:
+        return {key: as_data(part) for key, part in value.items()}
+    if type(value) is list or type(value) is tuple:
+        return type(value)(as_data(part) for part in value)
+    return value
 
 
 def signature(task: Any, *args: Any, **kwargs: Any) -> Signature:

@@ -80,7 +80,7 @@ async def test_the_page_tells_what_runs_and_since_when(kind: Kinds, open_pool: O
     gate = str(tmp_path / "gate")
     first, second = bench.send(("await_for", gate), ("await_for", gate))
     running = await bench.running(2 if kind.shared else 1)
-    assert running[0].number == first
+    assert min(each.number for each in running) == first
     touch(gate)
     await bench.outcomes([first, second])
     assert bench.pool.children[0].running() == []
