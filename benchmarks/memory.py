@@ -20,7 +20,7 @@ from rich.table import Table
 from benchmarks import peers
 from benchmarks.errors import BenchmarkError
 from benchmarks.measure.latency import percentiles
-from benchmarks.processes import Program, proportional_memory, resident_memory, wait_until
+from benchmarks.processes import Program, anonymous_memory, proportional_memory, resident_memory, wait_until
 from benchmarks.stand import CHECKOUT, Run, Stand, Worker
 from benchmarks.systems.celeriac import Celeriac
 from benchmarks.systems.system import EMBEDDED, REDIS
@@ -52,13 +52,14 @@ class Memory:
 
     proportional: float
     resident: float
+    anonymous: float
 
     @classmethod
     def of(cls, pids: Callable[[], list[int]]) -> Memory:
         """Sample the processes that `pids` names for a few seconds."""
         samples = []
         for _ in range(SAMPLES):
-            samples.append((proportional_memory(pids()), resident_memory(pids())))
+            samples.append((proportional_memory(pids()), resident_memory(pids()), anonymous_memory(pids())))
             time.sleep(SAMPLE_INTERVAL)
         return cls(*(statistics.median(values) for values in zip(*samples, strict=True)))
 
@@ -74,10 +75,15 @@ class Finding:
 
 
 def growth(what: str, before: Memory, after: Memory) -> Iterator[Finding]:
-    """PSS and RSS before and after, and whether the growth is within the limit."""
+    """Memory before and after, and whether the growth is within the limit.
+
+    PSS and RSS count the pages of a file that is mapped, such as the embedded broker's; anonymous memory is what the
+    process itself has allocated.
+    """
     for name, old, new in (
         ("PSS", before.proportional, after.proportional),
         ("RSS", before.resident, after.resident),
+        ("anonymous", before.anonymous, after.anonymous),
     ):
         share = new / old - 1
         value = f"{old / MEBIBYTE:,.1f} → {new / MEBIBYTE:,.1f} MiB ({share:+.1%})"

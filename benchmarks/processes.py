@@ -100,6 +100,11 @@ def resident_memory(pids: Sequence[int]) -> int:
     return sum(_memory(pid, "Rss:") for pid in pids)
 
 
+def anonymous_memory(pids: Sequence[int]) -> int:
+    """What the processes have allocated together, in bytes: PSS without the pages of files."""
+    return sum(_memory(pid, "Pss_Anon:") for pid in pids)
+
+
 class Program:
     """One started process with all that it starts; ended on leaving the `with` block."""
 

@@ -31,7 +31,11 @@ OLD = {
 
 def test_an_old_body_becomes_headers_and_a_body():
     headers, body = upgrade(OLD, {})
-    assert body == [[1], {"y": 2}, {"callbacks": [{"task": "proj.next"}], "errbacks": None, "chain": None, "chord": None}]
+    assert body == [
+        [1],
+        {"y": 2},
+        {"callbacks": [{"task": "proj.next"}], "errbacks": None, "chain": None, "chord": None},
+    ]
     assert (headers["task"], headers["id"], headers["root_id"], headers["parent_id"]) == ("proj.add", "a", "a", None)
     assert (headers["group"], headers["group_index"], headers["retries"]) == ("g", 3, 1)
     assert (headers["eta"], headers["timelimit"]) == (OLD["eta"], [20, 10])

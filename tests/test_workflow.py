@@ -30,7 +30,9 @@ def test_none_and_unknown_keys_are_no_workflow():
     assert parse({"later": 1}) == EMPTY
 
 
-@pytest.mark.parametrize("body", [3, [], "x", {"callbacks": 3}, {"callbacks": [3]}, {"chord": [1]}, {"chain": {"a": 1}}])
+@pytest.mark.parametrize(
+    "body", [3, [], "x", {"callbacks": 3}, {"callbacks": [3]}, {"chord": [1]}, {"chain": {"a": 1}}]
+)
 def test_parts_of_the_wrong_type_are_corrupt(body):
     with pytest.raises(CorruptMessage, match="workflow"):
         parse(body)

@@ -1,8 +1,8 @@
 """What a message carries of its workflow: the third element of a protocol 2 body (protocol.md, sections 1 and 3).
 
 It has two forms. *Embedded*, as Celery writes it: the callbacks, the errbacks, the rest of the chain (reversed: the
-next step is the last element) and the chord's body, whole. *Stored*: one reference to where all of that was stored once,
-for workflows that would bloat their messages. Both are read; which one is written is the producer's decision.
+next step is the last element) and the chord's body, whole. *Stored*: one reference to where all of that was stored
+once, for workflows that would bloat their messages. Both are read; which one is written is the producer's decision.
 """
 
 from __future__ import annotations

@@ -181,7 +181,10 @@ def our_messages(app) -> dict[str, Any]:
 DIFFERENT: Final[dict[Any, str]] = {
     "reply_to": "Celery names a reply queue, which only its rpc backend reads; ours is empty",
     ("typed values", "argsrepr"): "Celery writes b'ff' for a byte that is no text; ours is Python's own repr",
-    ("keywords", "kwargsrepr"): "Celery does not escape what cannot be printed, nor backslashes; ours is Python's own repr",
+    (
+        "keywords",
+        "kwargsrepr",
+    ): "Celery does not escape what cannot be printed, nor backslashes; ours is Python's own repr",
 }
 """What differs on purpose. Besides, properties are in another order, which JSON does not have."""
 OF_ITS_OWN: Final = frozenset(
@@ -257,7 +260,7 @@ def test_what_celery_ran_is_what_is_written_now(app):
         assert list(message.headers)[: len(recorded["headers"])] == list(recorded["headers"])
 
 
-# ------------------------------------------------------------------------------------------ result documents of Celery's
+# ----------------------------------------------------------------------------------------- result documents of Celery's
 
 
 def result_of(app, case) -> AsyncResult[Any]:

@@ -40,7 +40,9 @@ def test_a_failure_is_told_by_the_result_with_its_traceback(app):
         result.get()
 
 
-@pytest.mark.parametrize(("given", "setting", "raises"), [(True, False, True), (False, True, False), (None, True, True)])
+@pytest.mark.parametrize(
+    ("given", "setting", "raises"), [(True, False, True), (False, True, False), (None, True, True)]
+)
 def test_a_failure_is_raised_when_it_is_asked_for(app, given, setting, raises):
     app.conf.task_eager_propagates = setting
     task = app.task(add)
@@ -179,7 +181,7 @@ def test_signatures_are_eager_too(eager):
     assert eager.signature("add", (1, 2)).apply().get() == 3
 
 
-# ------------------------------------------------------------------------------------------------------------ coroutines
+# ----------------------------------------------------------------------------------------------------------- coroutines
 
 
 async def test_a_coroutine_runs_in_the_callers_loop_when_that_awaits_it(eager):

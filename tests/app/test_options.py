@@ -101,5 +101,5 @@ def test_unknown_options_are_refused_with_the_nearest():
     refuse_unknown({"stamped_headers": ["tenant"], "tenant": "acme"})
     with pytest.raises(TypeError, match="no option 'countdwn'; did you mean 'countdown'"):
         refuse_unknown({"countdwn": 3})
-    with pytest.raises(TypeError, match="'qqq'$"):
+    with pytest.raises(TypeError, match=r"'qqq'$"):
         refuse_unknown({"qqq": 3})

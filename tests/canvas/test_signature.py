@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from celeriac import Celeriac, Signature, maybe_signature, serialization, signature
-from celeriac.exceptions import NotRegistered
 from celeriac.canvas.signature import as_data
+from celeriac.exceptions import NotRegistered
 from tests.app.harness import caught, make_app
 
 args = st.lists(st.integers(), max_size=3)
@@ -62,7 +62,7 @@ def test_the_short_forms_make_the_same(app):
     assert show.si(1).immutable
 
 
-# ----------------------------------------------------------------------------------------------------------------- merge
+# ---------------------------------------------------------------------------------------------------------------- merge
 
 
 @given(signatures, args, kwargs)
@@ -120,7 +120,7 @@ def test_replace_puts_in_place_of():
     assert call.args == (1,)
 
 
-# ---------------------------------------------------------------------------------------------------------------- freeze
+# --------------------------------------------------------------------------------------------------------------- freeze
 
 
 def test_freezing_gives_an_id_once(app):
@@ -144,7 +144,7 @@ def test_freezing_gives_a_place_in_a_workflow(app):
     }
 
 
-# ----------------------------------------------------------------------------------------------------------------- links
+# ---------------------------------------------------------------------------------------------------------------- links
 
 
 def test_links_are_added_once_and_returned():
@@ -163,7 +163,7 @@ def test_a_single_link_given_as_an_option_becomes_a_list():
     assert [each["task"] for each in call.options["link"]] == ["first", "second"]
 
 
-# --------------------------------------------------------------------------------------------------------------- as data
+# -------------------------------------------------------------------------------------------------------------- as data
 
 
 @given(signatures, st.sampled_from(["json", "msgpack", "yaml"]))
@@ -228,7 +228,7 @@ def test_it_prints_as_a_call():
     assert Signature("t", (1,)).reprcall(0, y=3) == "t(0, 1, y=3)"
 
 
-# --------------------------------------------------------------------------------------------------------------- sending
+# -------------------------------------------------------------------------------------------------------------- sending
 
 
 def test_it_is_sent_with_merged_arguments_and_options(app):

@@ -14,10 +14,10 @@ from celeriac.exceptions import (
     DecodeError,
     IncompleteStream,
     TaskRevokedError,
-    TimeoutError,
+    TimeoutError,  # noqa: A004 - the name is Celery's
     UnsupportedOption,
 )
-from celeriac.result import GroupResult, allow_join_result, denied_join_result
+from celeriac.result import GroupResult, ResultSet, allow_join_result, denied_join_result
 from celeriac.stores.store import ResultRecord
 from tests.app.harness import make_app, store_result
 
@@ -242,7 +242,7 @@ def test_a_result_of_another_serializer_is_not_accepted_in_silence(app):
         AsyncResult("a", app=app).get(timeout=0)
 
 
-# ---------------------------------------------------------------------------------------------------------------- then
+# ----------------------------------------------------------------------------------------------------------------- then
 
 
 def test_then_is_called_at_once_for_a_task_that_has_ended(app):
@@ -271,7 +271,7 @@ def test_then_tells_failures_to_on_error_where_there_is_one(app):
     assert (len(good), len(bad)) == (1, 1)
 
 
-# -------------------------------------------------------------------------------------------------------------- acting
+# --------------------------------------------------------------------------------------------------------------- acting
 
 
 def test_revoke_is_a_record_in_the_broker(app):
@@ -358,7 +358,7 @@ def test_the_app_may_be_given_in_celerys_place(app):
     assert add.AsyncResult("a").name == "tests.result.test_async_result.add"
 
 
-# ------------------------------------------------------------------------------------------------------------- awaitable
+# ------------------------------------------------------------------------------------------------------------ awaitable
 
 
 async def test_everything_that_blocks_has_an_awaitable_twin(app):
@@ -395,9 +395,7 @@ async def test_awaiting_ends_when_its_time_is_over(app, timeout):
 
 async def test_awaiting_raises_the_failure_of_a_parent(app):
     child = AsyncResult("b", app=app, parent=AsyncResult("a", app=app))
-    asyncio.get_running_loop().call_later(
-        0.02, lambda: store_result(app, "a", ValueError("first"), state="FAILURE")
-    )
+    asyncio.get_running_loop().call_later(0.02, lambda: store_result(app, "a", ValueError("first"), state="FAILURE"))
     with pytest.raises(ValueError, match="first"):
         await child.aget(timeout=10)
     with pytest.raises(ValueError, match="first"):
@@ -406,14 +404,33 @@ async def test_awaiting_raises_the_failure_of_a_parent(app):
     await app.aclose()
 
 
-# -------------------------------------------------------------------------------------------------------------- disabled
+# ------------------------------------------------------------------------------------------------------------- disabled
 
 
-@pytest.mark.parametrize("act", ["get", "state", "ready", "children", "exists"])
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda result: result.get(timeout=0),
+        lambda result: result.state,
+        lambda result: result.children,
+        AsyncResult.ready,
+        AsyncResult.exists,
+        lambda result: ResultSet([result]).get(timeout=0),
+        lambda result: ResultSet([result]).ready(),
+    ],
+)
 def test_without_a_result_backend_asking_names_the_setting(act):
     app = make_app(result_backend="disabled")
-    result = AsyncResult("a", app=app)
-    with pytest.raises(NotImplementedError, match="result_backend"):
-        found = getattr(result, act)
-        found(timeout=0) if act == "get" else found()
+    with pytest.raises(NotImplementedError, match="set result_backend"):
+        act(AsyncResult("a", app=app))
+    AsyncResult("a", app=app).forget()
     app.close()
+
+
+async def test_without_a_result_backend_awaiting_names_the_setting():
+    app = make_app(result_backend="disabled")
+    with pytest.raises(NotImplementedError, match="set result_backend"):
+        await AsyncResult("a", app=app)
+    with pytest.raises(NotImplementedError, match="set result_backend"):
+        await AsyncResult("a", app=app).astate()
+    await app.aclose()

@@ -15,7 +15,9 @@ from celeriac.result import DependencyGraph
 from tests.app.harness import store_result
 
 
-@given(st.lists(st.tuples(st.integers(0, 9), st.integers(10, 19)) | st.tuples(st.integers(10, 19), st.integers(20, 29))))
+@given(
+    st.lists(st.tuples(st.integers(0, 9), st.integers(10, 19)) | st.tuples(st.integers(10, 19), st.integers(20, 29)))
+)
 def test_each_comes_after_all_that_it_depends_on(edges):
     graph = DependencyGraph()
     for dependent, dependency in edges:
@@ -45,9 +47,7 @@ def test_it_is_a_collection_of_nodes():
 def test_it_is_drawn_for_graphviz():
     stream = io.StringIO()
     DependencyGraph([('a"', ["b\\"])]).to_dot(stream)
-    assert stream.getvalue() == (
-        'digraph dependencies {\n    "a\\"";\n    "b\\\\";\n    "a\\"" -> "b\\\\";\n}\n'
-    )
+    assert stream.getvalue() == ('digraph dependencies {\n    "a\\"";\n    "b\\\\";\n    "a\\"" -> "b\\\\";\n}\n')
     stream = io.StringIO()
     DependencyGraph([("a", [])], formatter=str.upper).to_dot(stream)
     assert '"A";' in stream.getvalue()

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from celeriac import AsyncResult, EagerResult
-from celeriac.exceptions import TimeoutError, UnsupportedOption
+from celeriac.exceptions import TimeoutError, UnsupportedOption  # noqa: A004 - the name is Celery's
 from celeriac.result import GroupResult, ResultSet, allow_join_result, denied_join_result
 from tests.app.harness import store_result
 
@@ -144,7 +144,7 @@ def test_a_group_in_a_set_gives_a_list(app, join):
     assert getattr(results, join)(timeout=0) == [0, [1, 2], 3]
 
 
-# -------------------------------------------------------------------------------------------------------------- its state
+# ------------------------------------------------------------------------------------------------------------ its state
 
 
 def test_the_state_of_a_set_is_that_of_all_its_results(app):
@@ -212,7 +212,7 @@ def test_then_tells_on_error_that_one_failed(app):
     assert told == ["bad"]
 
 
-# --------------------------------------------------------------------------------------------------------------- members
+# -------------------------------------------------------------------------------------------------------------- members
 
 
 def test_members_are_added_once_and_taken_out_by_result_or_id(app):
@@ -248,7 +248,7 @@ def test_a_set_asks_the_app_of_its_results(app):
     assert ResultSet(handles(app)).backend is app.backend
 
 
-# ---------------------------------------------------------------------------------------------------------------- acting
+# --------------------------------------------------------------------------------------------------------------- acting
 
 
 def test_forget_deletes_all_and_their_parents_in_one_step(app, counting):

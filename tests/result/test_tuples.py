@@ -24,8 +24,10 @@ def with_parent(result: ResultBase, parent: ResultBase) -> ResultBase:
 
 results = st.recursive(
     tasks,
-    lambda inner: st.builds(lambda name, members: GroupResult(name, members, app=APP), ids, st.lists(inner, max_size=3))
-    | st.builds(lambda name, parent: AsyncResult(name, app=APP, parent=parent), ids, inner),
+    lambda inner: (
+        st.builds(lambda name, members: GroupResult(name, members, app=APP), ids, st.lists(inner, max_size=3))
+        | st.builds(lambda name, parent: AsyncResult(name, app=APP, parent=parent), ids, inner)
+    ),
     max_leaves=8,
 )
 

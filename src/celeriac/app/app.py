@@ -111,7 +111,9 @@ class Celeriac:
         signal = self.on_configure if stage == "before" else self.on_after_configure
         signal.send(sender=self, source=self.conf)
 
-    def config_from_object(self, obj: Any, silent: bool = False, force: bool = False, namespace: str | None = None) -> None:
+    def config_from_object(
+        self, obj: Any, silent: bool = False, force: bool = False, namespace: str | None = None
+    ) -> None:
         """Take settings from an object, a mapping or an import path; read at first use unless ``force``."""
         self.conf.config_from_object(obj, silent=silent, force=force, namespace=namespace)
 
@@ -182,7 +184,7 @@ class Celeriac:
         options.pop("lazy", None)
         shared, filter_ = options.pop("shared", True), options.pop("filter", None)
         if shared:
-            current.shared_constructors.append(lambda app: app._shared(self, function, options))
+            current.shared_constructors.append(lambda app: app.add_shared(self, function, options))
         task = self.add_task(function, options)
         return filter_(task) if filter_ is not None else task
 
@@ -194,7 +196,8 @@ class Celeriac:
             self.sender.forget_defaults()
             return task
 
-    def _shared(self, owner: Celeriac, function: Callable[..., Any], options: dict[str, Any]) -> None:
+    def add_shared(self, owner: Celeriac, function: Callable[..., Any], options: dict[str, Any]) -> None:
+        """Make a function of another app a task of this one too, unless its name is taken."""
         name = options.get("name") or task_name(self, function)
         if owner is not self and name not in self._tasks:
             self.add_task(function, options)
@@ -248,7 +251,9 @@ class Celeriac:
             if self.finalized:
                 return
             if auto and not self.autofinalize:
-                raise RuntimeError("the app must be finalised explicitly: call app.finalize() (autofinalize=False was given)")
+                raise RuntimeError(
+                    "the app must be finalised explicitly: call app.finalize() (autofinalize=False was given)"
+                )
             self.finalized = True
             for construct in tuple(current.shared_constructors):
                 construct(self)
@@ -279,9 +284,7 @@ class Celeriac:
         **options: Any,
     ) -> AnyResult:
         """Send a call by the task's name; the function need not be known here. Options as ``Task.apply_async``."""
-        return self.sender.send(
-            Call(self._known(name), name, args, kwargs, task_id, link, link_error, shadow, options)
-        )
+        return self.sender.send(Call(self._known(name), name, args, kwargs, task_id, link, link_error, shadow, options))
 
     async def asend_task(
         self,
@@ -337,7 +340,7 @@ class Celeriac:
 
     # -- results and control -----------------------------------------------------------------------------------------
 
-    def AsyncResult(self, id: str, **options: Any) -> AnyResult:  # noqa: N802  # Celery's name
+    def AsyncResult(self, id: str, **options: Any) -> AnyResult:  # noqa: A002, N802  # Celery's names
         """A handle for the result of a task."""
         return AsyncResult(id, app=self, **options)
 

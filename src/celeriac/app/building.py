@@ -139,7 +139,7 @@ class Builder:
         self, settings: Settings, task_id: str, expiration: str | None, route: Route, options: Mapping[str, Any]
     ) -> dict[str, Any]:
         priority = route.priority
-        if settings.task_inherit_parent_priority and options.get("priority") is None:
+        if priority is None and settings.task_inherit_parent_priority:
             parent = current.current_worker_context()
             if parent is not None:
                 priority = (parent.delivery_info or {}).get("priority")

@@ -103,7 +103,9 @@ def backend_options(app: Celeriac) -> StoreOptions | None:
     return _options(app, settings, url, settings.result_backend_transport_options, settings.redis_backend_use_ssl)
 
 
-def _options(app: Celeriac, settings: Settings, url: str, transport_options: dict[str, object], tls: object) -> StoreOptions:
+def _options(
+    app: Celeriac, settings: Settings, url: str, transport_options: dict[str, object], tls: object
+) -> StoreOptions:
     if url in (EMBEDDED, "sqlite"):
         from celeriac.stores.sqlite import url_of
         from celeriac.stores.sqlite.place import embedded_path

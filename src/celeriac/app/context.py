@@ -27,7 +27,9 @@ class Context:
         called_directly: it runs because somebody called the task as a function.
         is_eager: it runs in the caller's process.
         losses: how often it was redelivered because its worker was lost.
-        follow_ups: messages that are published together with the acknowledgement.
+        own_children: results of the tasks that it sent, None when it sent none; ``children`` makes the list.
+        own_follow_ups: messages that are published with the acknowledgement, None when there are none; ``follow_ups``
+            makes the list.
     """
 
     id: str | None = None
@@ -70,8 +72,8 @@ class Context:
     losses: int = 0
     override_max_retries: int | None = None
     compression: str | None = None
-    _children: list[ResultBase] | None = None
-    _follow_ups: list[Outgoing] | None = None
+    own_children: list[ResultBase] | None = None
+    own_follow_ups: list[Outgoing] | None = None
 
     def __init__(self, *mappings: dict[str, Any], **values: Any) -> None:
         for mapping in mappings:
@@ -102,16 +104,16 @@ class Context:
     @property
     def children(self) -> list[ResultBase]:
         """Results of the tasks that this one sent."""
-        if self._children is None:
-            self._children = []
-        return self._children
+        if self.own_children is None:
+            self.own_children = []
+        return self.own_children
 
     @property
     def follow_ups(self) -> list[Outgoing]:
         """Messages that are published together with the acknowledgement."""
-        if self._follow_ups is None:
-            self._follow_ups = []
-        return self._follow_ups
+        if self.own_follow_ups is None:
+            self.own_follow_ups = []
+        return self.own_follow_ups
 
     def as_execution_options(self) -> dict[str, Any]:
         """The options of ``apply_async`` that send this very call again."""

@@ -181,7 +181,9 @@ class TaskRunner:
             raise UnsupportedOption("the message refers to a stored workflow, which this release cannot read yet")
         what = unsupported(workflow)
         if what is not None:
-            raise UnsupportedOption(f"the task is {what}, which this release cannot go on with yet; replay it with a later one")
+            raise UnsupportedOption(
+                f"the task is {what}, which this release cannot go on with yet; replay it with a later one"
+            )
         return workflow
 
 

@@ -25,6 +25,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 V = TypeVar("V")
 
+
 class Call(NamedTuple):
     """One call on its way: what ``apply_async`` was given. ``task`` is None where only its name is known."""
 
@@ -247,7 +248,15 @@ class Task(Generic[P, R]):
         from celeriac.app.eager import apply_eagerly
 
         return apply_eagerly(
-            self, args, kwargs, link=link, link_error=link_error, task_id=task_id, retries=retries, throw=throw, options=options
+            self,
+            args,
+            kwargs,
+            link=link,
+            link_error=link_error,
+            task_id=task_id,
+            retries=retries,
+            throw=throw,
+            options=options,
         )
 
     def retry(
@@ -279,7 +288,9 @@ class Task(Generic[P, R]):
         """
         return retry(self, args, kwargs, exc, throw, eta, countdown, max_retries, options)
 
-    def update_state(self, task_id: str | None = None, state: str | None = None, meta: Any = None, **extra: Any) -> None:
+    def update_state(
+        self, task_id: str | None = None, state: str | None = None, meta: Any = None, **extra: Any
+    ) -> None:
         """Store a state of your own, such as ``update_state(state="PROGRESS", meta={"done": 3})``."""
         self.app.sender.store_state(self, task_id or self.request.id, state, meta)
 
@@ -321,7 +332,9 @@ class Task(Generic[P, R]):
             execution["queue"] = queue
         elif not request.is_eager:
             execution.setdefault("queue", delivery.get("queue") or delivery.get("routing_key"))
-        return self.signature(request.args if args is None else args, request.kwargs if kwargs is None else kwargs, execution)
+        return self.signature(
+            request.args if args is None else args, request.kwargs if kwargs is None else kwargs, execution
+        )
 
     subtask_from_request = signature_from_request
 

@@ -34,6 +34,7 @@ __all__ = ["Trace"]
 
 logger = logging.getLogger("celeriac.app.trace")
 
+
 class Trace:
     """One call. ``state``, ``value`` and ``error`` tell how it ended; ``outcome`` is what the worker settles.
 
@@ -60,7 +61,13 @@ class Trace:
     )
 
     def __init__(
-        self, tracer: Tracer, context: Context, args: Any, kwargs: dict[str, Any], workflow: Embedded = EMPTY, number: int = 0
+        self,
+        tracer: Tracer,
+        context: Context,
+        args: Any,
+        kwargs: dict[str, Any],
+        workflow: Embedded = EMPTY,
+        number: int = 0,
     ) -> None:
         self.tracer = tracer
         self.context = context
@@ -91,11 +98,7 @@ class Trace:
             try:
                 self._begin()
                 value = self._interruptibly()
-            except asyncio.CancelledError:
-                if not self.cancelled:
-                    raise
-                return Outcome(self.number, Kind.CANCELLED, perf_counter() - self.started)
-            except Exception as error:  # every exception of a task's body is an outcome
+            except (Exception, asyncio.CancelledError) as error:  # every exception of a task's body is an outcome
                 return self._ended(self._raised(error))
             return self._ended(self._returned(value))
         finally:
@@ -122,11 +125,7 @@ class Trace:
             try:
                 self._begin()
                 value = await Exchanging(self, self.tracer.body(*self.args, **self.kwargs))
-            except asyncio.CancelledError:
-                if not self.cancelled:
-                    raise
-                return Outcome(self.number, Kind.CANCELLED, perf_counter() - self.started)
-            except Exception as error:  # every exception of a task's body is an outcome
+            except (Exception, asyncio.CancelledError) as error:  # every exception of a task's body is an outcome
                 return self._ended(self._raised(error))
             return self._ended(self._returned(value))
         finally:
@@ -197,6 +196,8 @@ class Trace:
 
     def _raised(self, error: BaseException) -> Outcome:
         self.error = error
+        if self.cancelled and isinstance(error, asyncio.CancelledError):
+            return Outcome(self.number, Kind.CANCELLED, perf_counter() - self.started)
         if isinstance(error, Retry):
             return self._retried(error)
         if isinstance(error, Ignore):
@@ -211,7 +212,7 @@ class Trace:
 
     def _retried(self, error: Retry) -> Outcome:
         tracer, context = self.tracer, self.context
-        if not context.is_eager and not context._follow_ups:
+        if not context.is_eager and not context.own_follow_ups:
             # Raised by hand, without self.retry(): the call must not get lost.
             try:
                 countdown = error.when if isinstance(error.when, (int, float)) else None
@@ -292,7 +293,7 @@ class Trace:
     # -- parts -------------------------------------------------------------------------------------------------------
 
     def _own_follow_ups(self) -> list[Outgoing]:
-        follow_ups = self.context._follow_ups
+        follow_ups = self.context.own_follow_ups
         return [] if follow_ups is None else follow_ups
 
     def _outcome(self, kind: Kind, result: bytes | None, text: str, trace: str | None = None) -> Outcome:
@@ -314,7 +315,7 @@ class Trace:
         settings = tracer.app.settings
         if isinstance(value, ResultBase) and settings.result_serializer != "pickle":
             value = value.as_tuple()
-        children = context._children
+        children = context.own_children
         document = {
             "status": state,
             "result": value,
@@ -358,4 +359,3 @@ class Trace:
             return None
         expires = self.tracer.app.settings.result_expires
         return ResultRecord(str(self.context.id), outcome.result, outcome.state, expires)
-

@@ -124,5 +124,6 @@ def no_such(name: str) -> str:
 
 
 def _wrong(row: Row, reason: str, origin: str) -> str:
-    shown = f"its value, which is not shown, is not {row.kind.phrase}" if is_secret(row.name) else str(censored("", reason))
+    hidden = f"its value, which is not shown, is not {row.kind.phrase}"
+    shown = hidden if is_secret(row.name) else str(censored("", reason))
     return f"{row.name} (set in {origin}): {shown}{'' if shown.endswith('?') else '.'}"

@@ -9,9 +9,10 @@ A lease is held on a *claim*, opaque bytes that name one delivery to one holder 
 
 The rules that every store keeps, and that the conformance suite in ``tests/stores/conformance`` checks:
 
-- A message is in exactly one place at every instant: ready, held, in flight, dead; a crash between two calls moves none.
-- ``settle`` is one atomic step for each settlement: acknowledgement, result, follow-ups and chord part happen together or,
-  when the claim is stale, not at all.
+- A message is in exactly one place at every instant: ready, held, in flight, dead; a crash between two calls moves
+  none.
+- ``settle`` is one atomic step for each settlement: acknowledgement, result, follow-ups and chord part happen together
+  or, when the claim is stale, not at all.
 - Time is the store's clock.
 - A stored SUCCESS is never replaced by another state.
 """
@@ -31,7 +32,6 @@ __all__ = [
     "DeadLetter",
     "Delivery",
     "Disposition",
-    "Lost",
     "Outgoing",
     "QueueCounts",
     "Received",
@@ -44,7 +44,7 @@ __all__ = [
 
 
 REVOCATIONS: Final = "celeriac.revocations"
-"""The exchange that ``revoke`` broadcasts to, so that a worker that watches its ``inbox`` reads ``revocations`` anew."""
+"""The exchange that ``revoke`` broadcasts to; a worker that watches its ``inbox`` then reads ``revocations`` anew."""
 
 
 class Outgoing(msgspec.Struct, array_like=True, frozen=True):
@@ -100,7 +100,7 @@ class Disposition(enum.IntEnum):
     DEAD_LETTER = 4
     """To the dead-letter queue, with ``reason``."""
     NONE = 5
-    """The delivery was acknowledged before (early acknowledgement): only result, follow-ups and chord part are stored."""
+    """It was acknowledged before (early acknowledgement): only result, follow-ups and chord part are stored."""
 
 
 class ResultRecord(msgspec.Struct, array_like=True, frozen=True):
@@ -179,13 +179,6 @@ class Received(msgspec.Struct):
     revocations: int = 0
 
 
-class Lost(msgspec.Struct, frozen=True):
-    """What a sweep found: a delivery whose holder is gone and that is ready again."""
-
-    queue: str
-    losses: int
-
-
 class QueueCounts(msgspec.Struct, frozen=True):
     """How many messages of a queue are where."""
 
@@ -245,9 +238,9 @@ class Capabilities(msgspec.Struct, frozen=True):
 class Store(Protocol):
     """An asynchronous store, owned by one event loop.
 
-    ``open`` connects and raises BrokerUnreachable (what, where, what to do); afterwards connections mend themselves: a call
-    waits until it is done or raises OperationalError once the store has been unreachable for longer than its policy.
-    Every method is safe to repeat.
+    ``open`` connects and raises BrokerUnreachable (what, where, what to do); afterwards connections mend themselves: a
+    call waits until it is done or raises OperationalError once the store has been unreachable for longer than its
+    policy. Every method is safe to repeat.
     """
 
     capabilities: Capabilities
@@ -296,7 +289,7 @@ class Store(Protocol):
     async def dead_letters(self, limit: int = 1000, queue: str | None = None) -> list[DeadLetter]:
         """The newest dead letters first."""
 
-    async def dead_letter(self, id: str) -> DeadLetter | None: ...
+    async def dead_letter(self, id: str) -> DeadLetter | None: ...  # noqa: A002  # as DeadLetter.id
 
     async def replay(self, ids: Sequence[str]) -> int:
         """Move dead letters back to their queues with a fresh count of losses; returns how many there were."""

@@ -1,7 +1,7 @@
 """Admission: what becomes of a delivery, decided from its headers, in this order and without I/O.
 
-Malformed: dead letter. Unregistered: held for a worker that knows it. Revoked, expired: settled as such. Not yet due: held.
-Rate limited: held with its token reserved. Else a request for the pool.
+Malformed: dead letter. Unregistered: held for a worker that knows it. Revoked, expired: settled as such. Not yet due:
+held. Rate limited: held with its token reserved. Else a request for the pool.
 """
 
 from __future__ import annotations
@@ -100,7 +100,9 @@ class Admission:
                 return self._held(delivery, head, "rate limit", delay=delay, granted=granted)
         soft, hard = traits.soft, traits.hard
         if head.timelimit:
-            hard, soft = (own if own is not None else default for own, default in zip(head.timelimit, (hard, soft), strict=True))
+            hard, soft = (
+                own if own is not None else default for own, default in zip(head.timelimit, (hard, soft), strict=True)
+            )
         return Request(
             delivery,
             head,
@@ -113,8 +115,8 @@ class Admission:
     def _parks(self, head: Head) -> bool:
         """Whether a message that is not due by our clock is to be held: not when it was held by us already.
 
-        Then the store has found it due, and its clock counts; holding it again and again would last as long as our clock
-        is behind.
+        Then the store has found it due, and its clock counts; holding it again and again would last as long as our
+        clock is behind.
         """
         key = (head.id, head.eta)
         if self._parked.pop(key, False):
@@ -155,8 +157,8 @@ class Admission:
         if head.task not in self._unregistered:
             self._unregistered.add(head.task)
             logger.error(
-                "The task %r is not registered here: its messages are held for a worker that knows it. Is the module that "
-                "defines it imported (include=, imports, autodiscover_tasks)?",
+                "The task %r is not registered here: its messages are held for a worker that knows it. Is the module "
+                "that defines it imported (include=, imports, autodiscover_tasks)?",
                 head.task,
             )
         return self._held(delivery, head, "unregistered", delay=delay, counted=True)
@@ -177,6 +179,4 @@ class Admission:
         counted: bool = False,
     ) -> Settlement:
         self._reporter.held(head, delivery.queue, why, time.time() + delay if due is None else due)
-        return Settlement(
-            delivery.claim, Disposition.HOLD, due=due, delay=delay, granted=granted, counted=counted
-        )
+        return Settlement(delivery.claim, Disposition.HOLD, due=due, delay=delay, granted=granted, counted=counted)

@@ -30,7 +30,9 @@ def rate_per_second(rate: str | float | None) -> float | None:
     try:
         return float(number) / _UNITS[unit or "s"]
     except (ValueError, KeyError):
-        raise ImproperlyConfigured(f"rate_limit={rate!r} is no rate; write a number with /s, /m or /h, such as '10/m'") from None
+        raise ImproperlyConfigured(
+            f"rate_limit={rate!r} is no rate; write a number with /s, /m or /h, such as '10/m'"
+        ) from None
 
 
 class TokenBucket:

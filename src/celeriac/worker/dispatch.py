@@ -19,7 +19,7 @@ from celeriac.worker.request import Request
 __all__ = ["Dispatch", "Slot"]
 
 HORIZON: Final = 0.005
-"""Seconds of work that may wait in a child: long against the time to hand more over, short against what people notice."""
+"""Seconds of work that may wait in a child: long against a hand-over, short against what people notice."""
 LONG: Final = 0.001
 """Seconds from which a task is handed over one at a time."""
 MAX_WAITING: Final = 256
@@ -57,9 +57,14 @@ class Slot:
         self.recalling = False
         self.long = False
 
+    @property
+    def takes(self) -> bool:
+        """It takes more: neither main nor the child itself has decided that it leaves."""
+        return self.open and self.child.ready and not self.exclusive and not self.recalling
+
     def free(self) -> int:
         """Requests that it could start at once."""
-        if not self.open or self.exclusive or self.recalling:
+        if not self.takes:
             return 0
         return max(0, self.capacity - len(self.assigned))
 
@@ -101,7 +106,7 @@ class Dispatch:
         mean = self._mean
         room = 0
         for slot in self.slots.values():
-            if not slot.open or slot.exclusive:
+            if not slot.open or not slot.child.ready or slot.exclusive:
                 continue
             beyond = 0
             if mean is None or slot.long:
@@ -137,7 +142,7 @@ class Dispatch:
         """Hand over as much as the children may have."""
         if not self.ready:
             return
-        slots = sorted((slot for slot in self.slots.values() if slot.open), key=_busyness)
+        slots = sorted((slot for slot in self.slots.values() if slot.takes), key=_busyness)
         for slot in slots:  # first what can start at once, so that no child idles beside a queue
             self._fill(slot, beyond=False)
         if self.ready:
@@ -151,7 +156,7 @@ class Dispatch:
         batch: list[Request] = []
         ready = self.ready
         assigned = slot.assigned
-        while ready and not slot.exclusive and not slot.recalling and slot.open:
+        while ready and slot.takes:
             request = ready[0]
             if request.alone and assigned:
                 break

@@ -16,6 +16,7 @@ from celeriac.worker.request import Request
 
 __all__ = ["Limits"]
 
+
 class Limits:
     """Watches the limits of what runs.
 

@@ -84,12 +84,15 @@ class WorkerOptions(msgspec.Struct, kw_only=True):
         """
         if self.pool == "solo":
             for option, value in (
-                ("--max-tasks-per-child / worker_max_tasks_per_child", self.max_tasks_per_child or settings.worker_max_tasks_per_child),
+                (
+                    "--max-tasks-per-child / worker_max_tasks_per_child",
+                    self.max_tasks_per_child or settings.worker_max_tasks_per_child,
+                ),
                 ("--max-memory-per-child / worker_max_memory_per_child", self.max_memory_bytes(settings)),
             ):
                 if value:
                     raise UnsupportedOption(
-                        f"{option} = {value}: the pool 'solo' has no child to replace; leave it out or choose -P prefork"
+                        f"{option} = {value}: the pool 'solo' has no child to replace; leave it out or use -P prefork"
                     )
             if self.concurrency > 1:
                 raise UnsupportedOption("the pool 'solo' runs one task at a time; leave out -c or choose -P prefork")
@@ -108,12 +111,16 @@ def parse_concurrency(value: str | int | None, pool: str) -> tuple[int, int]:
         return (1, 1) if pool == "solo" else (1, cores) if pool in _SHARED else (cores, 1)
     found = _CONCURRENCY.match(str(value))
     if found is None or "0" in (found[1], found[2]):
-        raise UnsupportedOption(f"concurrency {value!r}: write a number, or NxM for N children of M slots each, such as 2x100")
+        raise UnsupportedOption(
+            f"concurrency {value!r}: write a number, or NxM for N children of M slots each, such as 2x100"
+        )
     first, second = int(found[1]), int(found[2]) if found[2] else None
     if pool in _SHARED:
         return (1, first) if second is None else (first, second)
     if second is not None and second > 1:
-        raise UnsupportedOption(f"concurrency {value!r}: a child of the pool {pool!r} runs one task at a time; write -c {first}")
+        raise UnsupportedOption(
+            f"concurrency {value!r}: a child of the pool {pool!r} runs one task at a time; write -c {first}"
+        )
     return first, 1
 
 

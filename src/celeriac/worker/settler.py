@@ -1,7 +1,7 @@
 """The settler: everything that becomes final goes through here, in batches that form by themselves.
 
-Whatever is pending when a lane is free goes into its next round trip, with the claim of new messages. No timer adds latency
-to a lone task. There are two lanes, so that the store works on one batch while main makes the next.
+Whatever is pending when a lane is free goes into its next round trip, with the claim of new messages. No timer adds
+latency to a lone task. There are two lanes, so that the store works on one batch while main makes the next.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["Settler"]
 logger = logging.getLogger("celeriac.worker")
 
 MAX_BATCH: Final = 128
-"""Settlements, and claimed messages, in one round trip: large enough to hide its cost, small enough not to stop the others."""
+"""Settlements, and claimed messages, in one round trip: enough to hide its cost, too few to stop the other workers."""
 LANES: Final = 2
 """Round trips under way at the same time."""
 PAUSE: Final = 1.0
@@ -40,7 +40,9 @@ class Settler:
         received: called with what each round trip brought.
     """
 
-    def __init__(self, store: Store, queues: list[str], room: Callable[[], int], received: Callable[[Received], None]) -> None:
+    def __init__(
+        self, store: Store, queues: list[str], room: Callable[[], int], received: Callable[[Received], None]
+    ) -> None:
         self._store = store
         self._queues = queues
         self._room = room

@@ -32,7 +32,7 @@ LAST_WAIT: Final = 5.0
 """Seconds that the last settlements may take at the end; what is not confirmed by then is redelivered by its lease."""
 
 SAME_SIGNAL: Final = 0.1
-"""Seconds within which a signal that comes again is the same one: timeout(1), say, sends it to the process and its group."""
+"""Seconds within which a signal that comes again is the same one: timeout(1) sends it to the process and its group."""
 
 _STOPPING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
@@ -90,7 +90,9 @@ class Shutdown:
         else:
             worker.exit_code = 1 if number == signal.SIGINT else 0
             logger.warning("%s: warm shutdown, waiting for what runs (once more for a cold one)", name)
-            signals.worker_shutting_down.send(sender=worker.options.hostname, sig=name, how="Warm", exitcode=worker.exit_code)
+            signals.worker_shutting_down.send(
+                sender=worker.options.hostname, sig=name, how="Warm", exitcode=worker.exit_code
+            )
             self.warm()
 
     def dump(self) -> None:
@@ -130,7 +132,9 @@ class Shutdown:
                 async with asyncio.timeout(LAST_WAIT):
                     await worker.settler.settled()
             except TimeoutError:
-                logger.error("The last settlements were not confirmed; those tasks are redelivered when their leases end")
+                logger.error(
+                    "The last settlements were not confirmed; those tasks are redelivered when their leases end"
+                )
         finally:
             self._done.set()
 
@@ -185,7 +189,7 @@ class Shutdown:
     # -- handing back ------------------------------------------------------------------------------------------------
 
     def give_back_unstarted(self, requests: list[Request]) -> list[Request]:
-        """Give back what has not started; returns what cannot go back and must run: it was acknowledged, or has to fail."""
+        """Give back what has not started; returns what must run: it was acknowledged, or has to fail."""
         bound = [request for request in requests if request.acknowledged or request.judged]
         self.give_back([request for request in requests if request not in bound])
         return bound

@@ -93,7 +93,7 @@ class Supervision:
         worker.dispatch.run()
         worker.wake()
 
-    def exited(self, child: Child, exit: ChildExit, running: list[Running]) -> None:
+    def exited(self, child: Child, exit: ChildExit, running: list[Running]) -> None:  # noqa: A002  # PoolWatcher's
         """A child is dead: what had started is judged, the rest goes to another child at once."""
         worker = self._worker
         slot = worker.dispatch.remove(child)

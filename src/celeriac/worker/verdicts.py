@@ -41,9 +41,7 @@ class Verdicts:
             return Settlement(b"", Disposition.NONE, result, outcome.follow_ups, outcome.chord_part)
         kind = outcome.kind
         if kind is Kind.SUCCESS:
-            return Settlement(
-                delivery.claim, Disposition.ACKNOWLEDGE, result, outcome.follow_ups, outcome.chord_part
-            )
+            return Settlement(delivery.claim, Disposition.ACKNOWLEDGE, result, outcome.follow_ups, outcome.chord_part)
         disposition, reason, follow_ups = Disposition.ACKNOWLEDGE, "", outcome.follow_ups
         if kind is Kind.REJECT or (kind is Kind.FAILURE and not request.traits.acknowledge_failures):
             disposition, reason = Disposition.DEAD_LETTER, outcome.text

@@ -71,8 +71,8 @@ class Worker:
         if options.queues:
             queues.select(options.queues)
         self.queues = list(queues.consumed)
-        self.pool = create_pool(options.pool, self._pool_options())
         options.check(settings)
+        self.pool = create_pool(options.pool, self._pool_options())
         self.store = app.connections.make()
         self.reporter = Reporter(app.telemetry)
         self.documents = documents = Documents(settings)

@@ -40,9 +40,9 @@ MARKING: Final = (Disposition.HOLD, Disposition.REDELIVER)
 class Traffic:
     """Receives and settles for one store.
 
-    Three lanes: *commands* for claims and settlements, *second* for a settlement that comes while another is under way, so
-    that the server works on one while the next is made, and *bulk* for settlements above a megabyte, so that nothing
-    waits behind them.
+    Three lanes: *commands* for claims and settlements, *second* for a settlement that comes while another is under way,
+    so that the server works on one while the next is made, and *bulk* for settlements above a megabyte, so that
+    nothing waits behind them.
 
     Args:
         server, places, options: where and how.
@@ -142,12 +142,14 @@ class Traffic:
         return not (self._any_marked or self._claims_under_way or self._holdings.doubtful)
 
     def _take(self, payload: bytes) -> Delivery:
-        """Deliver what BLMOVE brought without waiting until its claim is confirmed: that saves a lone task a round trip.
+        """Deliver what BLMOVE brought without waiting until its claim is confirmed: that saves a lone task a round
+        trip.
 
-        It is safe, since the message is in our registered list until take.lua, sent now and before any settlement of it,
-        makes it a claim. Should another worker have adopted the list (we were frozen longer than its lease), the claim is
-        not made and everything that is said under it is refused. What the store remembers of the message (losses, a
-        granted rate limit) comes with the reply; so this way is not taken once it remembers anything of any message.
+        It is safe, since the message is in our registered list until take.lua, sent now and before any settlement of
+        it, makes it a claim. Should another worker have adopted the list (we were frozen longer than its lease), the
+        claim is not made and everything that is said under it is refused. What the store remembers of the message
+        (losses, a granted rate limit) comes with the reply; so this way is not taken once it remembers anything of any
+        message.
         """
         queue = self._waiting.queue
         delivery = Delivery(self._claims.next(), queue, payload)
