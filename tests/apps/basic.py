@@ -1,4 +1,4 @@
-"""The app of the worker tests. Its broker is in memory, so the worker runs in the test's process and its children do not."""
+"""The app of the worker tests: its broker is in memory, so the worker runs in the test's own process."""
 
 from __future__ import annotations
 

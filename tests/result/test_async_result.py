@@ -5,35 +5,23 @@ from __future__ import annotations
 import asyncio
 import copy
 import pickle
-from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from celeriac import AsyncResult, Celeriac
 from celeriac.exceptions import (
-    DecodeError,
     IncompleteStream,
     TaskRevokedError,
     TimeoutError,  # noqa: A004 - the name is Celery's
     UnsupportedOption,
 )
 from celeriac.result import GroupResult, ResultSet, allow_join_result, denied_join_result
-from celeriac.stores.store import ResultRecord
 from tests.app.harness import make_app, store_result
 
 
 def test_a_handle_without_an_id_is_refused(app):
     with pytest.raises(ValueError, match="id"):
         AsyncResult(None, app=app)
-
-
-def test_an_unknown_task_is_pending(app):
-    result = AsyncResult("nowhere", app=app)
-    assert (result.state, result.result, result.traceback, result.children) == ("PENDING", None, None, None)
-    assert not result.ready()
-    assert not result.exists()
-    assert not result.successful()
-    assert not result.failed()
 
 
 def test_get_returns_what_the_task_returned(app):
@@ -104,13 +92,6 @@ def test_the_traceback_of_the_task_is_shown_when_it_is_asked_for():
     app.close()
 
 
-def test_a_retried_task_tells_why_and_is_not_ready(app):
-    store_result(app, "a", OSError("again"), state="RETRY")
-    result = AsyncResult("a", app=app)
-    assert isinstance(result.info, OSError)
-    assert not result.ready()
-
-
 def test_callbacks_of_get_are_told(app):
     store_result(app, "a", 5)
     told = []
@@ -140,21 +121,6 @@ def test_an_ignored_result_is_none_at_once(app, counting):
     result = AsyncResult("a", app=app, ignored=True)
     assert result.get(timeout=None) is None
     assert counting.calls == []
-
-
-def test_what_is_final_is_read_once(app, counting):
-    store_result(app, "a", 5)
-    result = AsyncResult("a", app=app)
-    counting.calls.clear()
-    assert (result.state, result.result, result.get(), result.ready()) == ("SUCCESS", 5, 5, True)
-    assert len(counting.calls) == 1
-
-
-def test_what_is_not_final_is_read_again(app):
-    result = AsyncResult("a", app=app)
-    assert result.state == "PENDING"
-    store_result(app, "a", 1, state="STARTED")
-    assert result.state == "STARTED"
 
 
 def test_forget_deletes_it_and_its_parents(app):
@@ -200,46 +166,6 @@ def test_waiting_inside_a_task_is_refused(app):
         assert result.get(disable_sync_subtasks=False) == 5
         with allow_join_result():
             assert result.get() == 5
-
-
-def test_extended_documents_are_read(app):
-    done = datetime(2030, 1, 1, tzinfo=UTC)
-    extension = {"name": "t", "args": [1], "kwargs": {"y": 2}, "worker": "w@h", "retries": 3, "queue": "q"}
-    store_result(app, "a", 5, date_done=done.isoformat(), **extension)
-    result = AsyncResult("a", app=app)
-    assert {name: getattr(result, name) for name in extension} == extension
-    assert result.date_done == done
-    assert result.date_done.utcoffset() == timedelta(0)
-
-
-def test_children_are_results_again_groups_too(app):
-    store_result(app, "a", 5, children=[[["b", None], None], [["g", ["a", None]], [[["c", None], None]]]])
-    child, group = AsyncResult("a", app=app).children
-    assert child == AsyncResult("b", app=app)
-    assert isinstance(group, GroupResult)
-    assert (group.id, [str(each) for each in group.results]) == ("g", ["c"])
-
-
-@pytest.mark.parametrize("children", [[1], [["b"]], [[[1, None], None]], [[["b", None], [3]]]])
-def test_damaged_children_are_an_error_that_says_so(app, children):
-    store_result(app, "a", 5, children=children)
-    with pytest.raises(DecodeError, match="task a"):
-        _ = AsyncResult("a", app=app).children
-
-
-@pytest.mark.parametrize("payload", [b"", b"\xff", b"[]", b'{"status": 3}', b'{"result": 1}', b'{"status": []}'])
-def test_a_damaged_document_is_an_error_that_says_so(app, payload):
-    app.store.store_results([ResultRecord("a", payload, "SUCCESS")])
-    with pytest.raises(DecodeError):
-        _ = AsyncResult("a", app=app).state
-
-
-def test_a_result_of_another_serializer_is_not_accepted_in_silence(app):
-    import pickle
-
-    app.store.store_results([ResultRecord("a", pickle.dumps({"status": "SUCCESS"}), "SUCCESS")])
-    with pytest.raises(DecodeError):
-        AsyncResult("a", app=app).get(timeout=0)
 
 
 # ----------------------------------------------------------------------------------------------------------------- then
@@ -292,14 +218,6 @@ def test_what_revoke_cannot_honour_it_refuses(app, option):
         AsyncResult("a", app=app).revoke(**option)
 
 
-def test_maybe_throw_raises_only_what_failed(app):
-    assert AsyncResult("a", app=app).maybe_throw() is None
-    store_result(app, "a", KeyError("x"), state="FAILURE")
-    with pytest.raises(KeyError):
-        AsyncResult("a", app=app).maybe_reraise()
-    assert isinstance(AsyncResult("a", app=app).maybe_throw(propagate=False), KeyError)
-
-
 def test_get_leaf_is_the_value_of_the_last_task(app):
     store_result(app, "a", 1, children=[[["b", None], None]])
     store_result(app, "b", 2)
@@ -324,16 +242,6 @@ def test_collect_waits_for_each_task_of_the_tree(app, later):
 
 
 # ----------------------------------------------------------------------------------------------------------- as a value
-
-
-def test_a_handle_equals_its_id_and_is_a_key(app):
-    result = AsyncResult("a", app=app)
-    assert result == AsyncResult("a", app=app) == "a"
-    assert result != AsyncResult("b", app=app)
-    assert result != 3
-    assert {result: 1}["a"] == 1
-    assert str(result) == "a"
-    assert repr(result) == "<AsyncResult: a>"
 
 
 def test_a_handle_survives_pickling_and_copying(app):

@@ -41,4 +41,4 @@ number: int = fetch.delay("x").get()  # refused
 
 async def main() -> None:
     await add.adelay("x")  # refused
-    wrong: str = await (await add.adelay(1))  # refused
+    print((await (await add.adelay(1))).upper())  # refused

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from celeriac import exceptions
 from celeriac.exceptions import (
     MaxRetriesExceededError,
     Reject,
     TaskRevokedError,
     TimeLimitExceeded,
-    TimeoutError,
     WorkerLostError,
 )
 from celeriac.serialization import serializer
@@ -19,12 +19,16 @@ from tests.apps import basic
 from tests.apps.basic import app
 from tests.worker.running import running, until
 
+WITH_CHILDREN = ["prefork", "threads", "asyncio"]
 POOLS = {
     "prefork": {"pool": "prefork"},
     "threads": {"pool": "threads", "capacity": 4},
     "asyncio": {"pool": "asyncio", "capacity": 4},
     "solo": {"pool": "solo"},
 }
+
+
+with_children = pytest.mark.parametrize("pool", [POOLS[name] for name in WITH_CHILDREN], ids=WITH_CHILDREN)
 
 
 @pytest.fixture(params=POOLS, ids=str)
@@ -252,7 +256,7 @@ async def test_a_body_of_a_refused_content_type_goes_to_the_dead_letters(pool):
 
 async def test_a_wait_that_is_too_short_says_what_it_waited_for():
     result = await basic.add.adelay(1, 1)
-    with pytest.raises(TimeoutError, match=result.id):
+    with pytest.raises(exceptions.TimeoutError, match=result.id):
         await result.aget(timeout=0.05)
     await app.aclose()
 
@@ -260,16 +264,14 @@ async def test_a_wait_that_is_too_short_says_what_it_waited_for():
 class TestDeaths:
     """What becomes of work when the process that runs it dies."""
 
-    SHARED = pytest.mark.parametrize("pool", [POOLS["prefork"], POOLS["threads"], POOLS["asyncio"]], ids=["prefork", "threads", "asyncio"])
-
-    @SHARED
+    @with_children
     async def test_a_task_whose_child_died_runs_again(self, pool, tmp_path):
         async with running(app, **pool):
             result = await basic.die_once.adelay(str(tmp_path / "runs"))
             assert await result.aget(timeout=20) == "survived"
         assert len(lines(tmp_path / "runs")) == 2
 
-    @SHARED
+    @with_children
     async def test_a_task_that_always_kills_its_child_ends_in_the_dead_letters(self, pool, tmp_path):
         async with running(app, **pool) as worker:
             result = await basic.die.adelay(str(tmp_path / "runs"))
@@ -279,14 +281,14 @@ class TestDeaths:
             assert await (await basic.add.adelay(1, 1)).aget(timeout=10) == 2
         assert len(lines(tmp_path / "runs")) == 1 + app.conf.task_delivery_limit
 
-    @SHARED
+    @with_children
     async def test_a_lost_task_that_was_acknowledged_early_fails(self, pool, tmp_path):
         async with running(app, **pool):
             with pytest.raises(WorkerLostError, match="SIGKILL"):
                 await (await basic.die_early.adelay(str(tmp_path / "runs"))).aget(timeout=10)
         assert len(lines(tmp_path / "runs")) == 1
 
-    @SHARED
+    @with_children
     async def test_those_who_die_for_another_spend_no_attempt(self, pool, tmp_path):
         capacity = pool.get("capacity", 1)
         async with running(app, **pool):
@@ -332,7 +334,7 @@ class TestShutdown:
             assert counts.ready == len(results) - len(ended)
             assert counts.in_flight == 0
 
-    @pytest.mark.parametrize("pool", [POOLS["prefork"], POOLS["threads"], POOLS["asyncio"]], ids=["prefork", "threads", "asyncio"])
+    @with_children
     async def test_a_cold_one_hands_back_what_runs_without_spending_an_attempt(self, pool, tmp_path):
         async with running(app, **pool) as worker:
             await basic.sleep.adelay(30, str(tmp_path / "runs"))

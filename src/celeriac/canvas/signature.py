@@ -54,12 +54,12 @@ class Signature(dict[str, Any]):
             if app is None and isinstance(task, Signature):
                 task.lend_app(self)
             return
-        named = isinstance(task, str) or task is None
-        name = task if named else task.name
+        if task is not None and not isinstance(task, str):
+            type, task = task, task.name  # noqa: A001 - the name is Celery's
         if app is None:
-            self._app = getattr(type if named else task, "app", None)
+            self._app = getattr(type, "app", None)
         super().__init__(
-            task=name,
+            task=task,
             args=tuple(args or ()),
             kwargs=dict(kwargs or {}),
             options=dict(options or {}, **extra),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator
+from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any, Final
 
 from celeriac import documents
@@ -24,7 +24,7 @@ OnInterval = Callable[[], Any] | None
 
 def arrivals(
     app: Celeriac, results: Iterable[StoredResult], deadline: Deadline, interval: float, on_interval: OnInterval
-) -> Iterator[tuple[StoredResult, Meta]]:
+) -> Generator[tuple[StoredResult, Meta], None, None]:
     """Yield each result with its document as it becomes final; those that are known to be come first.
 
     Args:
@@ -39,8 +39,10 @@ def arrivals(
     while awaited.handles:
         turn = deadline.remaining() if on_interval is None else deadline.at_most(interval)
         try:
-            for task_id, payload in app.store.wait(list(awaited.handles), ready, turn):
-                yield from awaited.take(task_id, payload)
+            waiting: Any = app.store.wait(list(awaited.handles), ready, turn)
+            with closing(waiting) as told:
+                for task_id, payload in told:
+                    yield from awaited.take(task_id, payload)
         except TimeoutError:
             if on_interval is None or deadline.over():
                 raise awaited.timed_out(deadline) from None

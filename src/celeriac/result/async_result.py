@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -98,9 +98,12 @@ class AsyncResult(StoredResult, Generic[R]):
         deadline = Deadline(timeout)
         above = self._above() if follow_parents and propagate else []
         if above:
-            for meta, result in zip(refresh(self.app, above), above, strict=True):
-                result.conclude(meta, True, None)
-        meta = self._cache or self._arrived(arrivals(self.app, self._awaited(above), deadline, interval, on_interval))
+            for known, result in zip(refresh(self.app, above), above, strict=True):
+                result.conclude(known, True, None)
+        meta = self._cache
+        if meta is None:
+            with closing(arrivals(self.app, self._awaited(above), deadline, interval, on_interval)) as coming:
+                meta = self._arrived(coming)
         return self._finish(meta, propagate, callback, on_message)
 
     wait = get

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from typing import Any, Generic, TypeVar
 
 from celeriac.result.arrival import aarrivals, arrivals
@@ -182,8 +182,9 @@ class ResultSet(Members, Generic[R]):
         if disable_sync_subtasks:
             assert_will_not_block()
         collected = _Collected(self, propagate, callback, on_message)
-        for leaf, meta in arrivals(self.app, collected.awaited, Deadline(timeout), interval, on_interval):
-            collected.take(leaf, meta)
+        with closing(arrivals(self.app, collected.awaited, Deadline(timeout), interval, on_interval)) as coming:
+            for leaf, meta in coming:
+                collected.take(leaf, meta)
         return collected.values()
 
     async def aget(
@@ -215,10 +216,11 @@ class ResultSet(Members, Generic[R]):
     ) -> Iterator[tuple[str, Meta]]:
         """Yield the id and the document of each task as it ends; arguments as of :meth:`join`."""
         awaited = [leaf for leaf in self.leaves() if not leaf.ignored]
-        for leaf, meta in arrivals(self.app, awaited, Deadline(timeout), interval, on_interval):
-            if on_message is not None:
-                on_message(meta)
-            yield leaf.id, meta
+        with closing(arrivals(self.app, awaited, Deadline(timeout), interval, on_interval)) as coming:
+            for leaf, meta in coming:
+                if on_message is not None:
+                    on_message(meta)
+                yield leaf.id, meta
 
     async def aiter_native(self, timeout: float | None = None) -> AsyncGenerator[tuple[str, Meta], None]:
         """As :meth:`iter_native`, without blocking the event loop."""

@@ -249,12 +249,15 @@ class Store(Protocol):
 
     async def close(self) -> None:
         """Give back what was received and not delivered to the caller; then disconnect. Idempotent."""
+        ...
 
     async def declare(self, queues: Sequence[str]) -> None:
         """Make the queues ready to be consumed."""
+        ...
 
     async def publish(self, messages: Sequence[Outgoing]) -> None:
         """Store all messages in one round trip; when it returns they are confirmed."""
+        ...
 
     async def receive(self, queues: Sequence[str], limit: int, timeout: float) -> Received:
         """Claim up to ``limit`` messages; when there is none, wait for the first one, at most ``timeout`` seconds.
@@ -262,37 +265,45 @@ class Store(Protocol):
         Due held messages become ready here, in bounded steps. Queues are served in turn, priorities by weight
         (every eighth message is the oldest of any priority). Cancelling loses nothing.
         """
+        ...
 
     async def settle(self, settlements: Sequence[Settlement], queues: Sequence[str] = (), limit: int = 0) -> Received:
         """Settle each in one atomic step, all in one round trip, and claim up to ``limit`` messages in the same one.
 
         A settlement whose reply was lost is sent again by the store itself; repeating one is harmless.
         """
+        ...
 
     async def renew(self, claims: Sequence[bytes]) -> list[bytes]:
         """Renew the leases and sweep: claims of lost holders become ready again, ``losses`` plus one.
 
         Returns the claims that are no longer ours.
         """
+        ...
 
     async def counts(self, queues: Sequence[str]) -> dict[str, QueueCounts]: ...
 
     async def queues(self) -> list[str]:
         """The names of all queues that hold any message."""
+        ...
 
     async def peek(self, queue: str, limit: int) -> list[bytes]:
         """The payloads of the first ready messages, in the order in which they would be delivered; takes nothing."""
+        ...
 
     async def purge(self, queue: str) -> int:
         """Drop all ready and held messages of a queue; returns how many."""
+        ...
 
     async def dead_letters(self, limit: int = 1000, queue: str | None = None) -> list[DeadLetter]:
         """The newest dead letters first."""
+        ...
 
     async def dead_letter(self, id: str) -> DeadLetter | None: ...  # noqa: A002  # as DeadLetter.id
 
     async def replay(self, ids: Sequence[str]) -> int:
         """Move dead letters back to their queues with a fresh count of losses; returns how many there were."""
+        ...
 
     async def drop(self, ids: Sequence[str]) -> int: ...
 
@@ -304,22 +315,27 @@ class Store(Protocol):
         self, task_ids: Iterable[str], ready: Callable[[bytes], bool], timeout: float | None
     ) -> AsyncIterator[tuple[str, bytes]]:
         """Yield each id with its result document as it becomes ``ready``; raises celeriac.exceptions.TimeoutError."""
+        ...
 
     async def forget(self, task_ids: Sequence[str]) -> None: ...
 
     async def revoke(self, revocations: Sequence[Revocation], lifetime: float) -> None:
         """Store the revocations for ``lifetime`` seconds and tell all workers."""
+        ...
 
     async def revocations(self, after: int = 0) -> tuple[int, list[Revocation]]:
         """The revocations stored after that count, and the count now (see ``Received.revocations``)."""
+        ...
 
     async def claim_once(self, name: str, slot: str, lifetime: float) -> bool:
         """True for exactly one caller of that name and slot within ``lifetime`` seconds (beat's ticks, sweeps)."""
+        ...
 
     async def broadcast(self, exchange: str, payload: bytes, routing_key: str = "") -> None: ...
 
     def inbox(self, exchange: str) -> AsyncIterator[bytes]:
         """What is broadcast to the exchange from the first iteration on."""
+        ...
 
 
 class SyncStore(Protocol):
