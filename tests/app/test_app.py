@@ -210,6 +210,9 @@ def test_handles_are_of_the_app(app):
     result = app.AsyncResult("a", task_name="t")
     assert isinstance(result, AsyncResult)
     assert (result.app, result.name) == (app, "t")
+    assert app.ResultSet([result]).app is app
+    group = app.GroupResult("g", [result], parent=result)
+    assert (group.app, group.id, group.children, group.parent) == (app, "g", [result], result)
 
 
 async def test_several_tasks_are_revoked_at_once(app):

@@ -25,6 +25,9 @@ from celeriac.stores.store import Outgoing, Revocation
 from celeriac.telemetry import Telemetry
 
 if TYPE_CHECKING:
+    from celeriac.result import GroupResult as ResultsOfGroup
+    from celeriac.result import ResultBase
+    from celeriac.result import ResultSet as SeveralResults
     from celeriac.settings.snapshot import Settings
     from celeriac.stores.store import Store, SyncStore
 
@@ -343,6 +346,23 @@ class Celeriac:
     def AsyncResult(self, id: str, **options: Any) -> AnyResult:  # noqa: A002, N802  # Celery's names
         """A handle for the result of a task."""
         return AsyncResult(id, app=self, **options)
+
+    def ResultSet(self, results: Iterable[ResultBase]) -> SeveralResults[Any]:  # noqa: N802  # Celery's name
+        """The results of several tasks at once."""
+        from celeriac.result import ResultSet
+
+        return ResultSet(results, app=self)
+
+    def GroupResult(  # noqa: N802  # Celery's name
+        self,
+        id: str | None = None,  # noqa: A002 - the name is Celery's
+        results: Iterable[ResultBase] | None = None,
+        parent: ResultBase | None = None,
+    ) -> ResultsOfGroup[Any]:
+        """The results of a group's members."""
+        from celeriac.result import GroupResult
+
+        return GroupResult(id, results, parent, app=self)
 
     def result_of(self, task_id: str, name: str, ignored: bool) -> AnyResult:
         """The handle that sending returns."""

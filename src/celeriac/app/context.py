@@ -83,7 +83,7 @@ class Context:
     @classmethod
     def own_headers(cls, headers: dict[str, Any]) -> dict[str, Any]:
         """The headers of a caller's own that can be attributes: those that hide nothing of a request's."""
-        return {name: value for name, value in headers.items() if not hasattr(cls, name)}
+        return {name: value for name, value in headers.items() if not (name.startswith("_") or hasattr(cls, name))}
 
     def update(self, *mappings: dict[str, Any], **values: Any) -> None:
         """Update attributes; a ``timelimit`` pair sets ``time_limit`` and ``soft_time_limit`` too."""

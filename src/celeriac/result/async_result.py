@@ -13,9 +13,7 @@ from celeriac.result.arrival import aarrivals, arrivals
 from celeriac.result.base import ResultBase
 from celeriac.result.blocking import assert_will_not_block
 from celeriac.result.deadline import Deadline
-from celeriac.result.promise import Promise
 from celeriac.result.stored import Meta, StoredResult, arefresh, refresh
-from celeriac.result.tree import build_graph, iterdeps
 
 if TYPE_CHECKING:
     from celeriac.app.app import Celeriac
@@ -181,6 +179,8 @@ class AsyncResult(StoredResult, Generic[R]):
         Args:
             weak: as Celery's; both values mean the same here, since nobody but its holders keeps a handle alive.
         """
+        from celeriac.result.promise import Promise
+
         if self._promise is None:
             self._promise = Promise()
         self._promise.add(callback, on_error)
@@ -237,6 +237,8 @@ class AsyncResult(StoredResult, Generic[R]):
         Raises:
             IncompleteStream: a result is not ready, unless ``intermediate``.
         """
+        from celeriac.result.tree import iterdeps
+
         return iterdeps(self, intermediate)
 
     def collect(self, intermediate: bool = False, **options: Any) -> Iterator[tuple[ResultBase, Any]]:
@@ -261,6 +263,8 @@ class AsyncResult(StoredResult, Generic[R]):
         Raises:
             IncompleteStream: a result is not ready, unless ``intermediate``.
         """
+        from celeriac.result.tree import build_graph
+
         return build_graph(self, intermediate, formatter)
 
     @cached_property

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 from celeriac import documents
 from celeriac.exceptions import DecodeError
 from celeriac.result.base import ResultBase
-from celeriac.result.promise import Promise
-from celeriac.result.remote import with_remote_traceback
 from celeriac.serialization.failures import decode_exception
 from celeriac.states import EXCEPTION_STATES, FAILURE, PENDING, PROPAGATE_STATES, READY_STATES, SUCCESS
 
 if TYPE_CHECKING:
     from celeriac.app.app import Celeriac
+    from celeriac.result.promise import Promise
 
 __all__ = ["Meta", "StoredResult", "arefresh", "refresh"]
 
@@ -58,6 +57,8 @@ class StoredResult(ResultBase):
         if meta["status"] in EXCEPTION_STATES:
             meta["result"] = decode_exception(meta["result"])
             if settings.task_remote_tracebacks:
+                from celeriac.result.remote import with_remote_traceback
+
                 with_remote_traceback(meta["result"], meta.get("traceback"))
         if meta["status"] in READY_STATES:
             self.remember(meta)
