@@ -11,9 +11,11 @@ import logging
 import queue
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from celeriac.exceptions import OperationalError
+from celeriac.stores.sqlite import waiters
 from celeriac.stores.sqlite.errors import Locked
 from celeriac.stores.sqlite.file import StoreFile
 from celeriac.stores.sqlite.transaction import Operation
@@ -110,6 +112,7 @@ class Database:
         only_reads: bool = False,
         can_skip: bool = False,
         abandoned: Callable[[T], None] | None = None,
+        quick: bool = False,
     ) -> asyncio.Future[T]:
         """Have an operation run; the future brings its outcome.
 
@@ -118,24 +121,49 @@ class Database:
             only_reads: it writes nothing.
             can_skip: when the future is cancelled before its turn, it does not happen.
             abandoned: called with the outcome when the future was cancelled too late for that.
+            quick: it is small, so it is done here and now when the thread has nothing to do and the file is not locked:
+                handing it over and back would take longer than doing it (0.1 ms each way beside 0.1 ms).
         """
         if self._thread is None or self._loop is None:
             raise OperationalError("this store is closed, or was never opened: call open() first")
         if not self._thread.is_alive():
             raise OperationalError("this store was opened before a fork: open another one in the child process")
+        if quick and not self._unfinished and (done := self._do_now(operation)) is not None:
+            return done
         job = _Job(operation, self._loop.create_future(), only_reads, can_skip, abandoned)
         self._unfinished += 1
         self._jobs.put(job)
         return job.future
+
+    def _do_now(self, operation: Operation[T]) -> asyncio.Future[T] | None:
+        assert self._loop is not None
+        future: asyncio.Future[T] = self._loop.create_future()
+        try:
+            done = self._file.try_run(operation)
+        except Exception as error:  # it belongs to the caller
+            future.set_exception(error)
+            return future
+        if done is None:
+            return None
+        outcome, dead = done
+        if dead:
+            self._file.forget_waiters(dead)
+            self.post(partial(waiters.forget, sockets=dead))
+        if self._file.take_checkpoint_due():
+            self._checkpoints.put(True)
+        future.set_result(outcome)
+        return future
 
     def post(self, operation: Operation[object]) -> None:
         """Have an operation run that nobody waits for; nothing happens when the store is closed."""
         if self._thread is not None:
             self.submit(operation).add_done_callback(_log_failure)
 
-    async def claim(self, operation: Operation[T], abandoned: Callable[[T], None], can_skip: bool = False) -> T:
+    async def claim(
+        self, operation: Operation[T], abandoned: Callable[[T], None], can_skip: bool = False, quick: bool = False
+    ) -> T:
         """Run an operation whose outcome must reach the caller, or else ``abandoned``; see :meth:`submit`."""
-        future = self.submit(operation, can_skip=can_skip, abandoned=abandoned)
+        future = self.submit(operation, can_skip=can_skip, abandoned=abandoned, quick=quick)
         try:
             return await future
         except asyncio.CancelledError:

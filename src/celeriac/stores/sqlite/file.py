@@ -109,10 +109,32 @@ class StoreFile:
             outcomes, dead = self._attempt(operations, patience)
             while dead:
                 logger.info("%d waiting processes of %s are gone", len(dead), self.path)
-                for name in dead:
-                    self.folder.remove(name)
+                self.forget_waiters(dead)
                 _, dead = self._attempt((partial(waiters.forget, sockets=dead),), patience)
             return outcomes
+
+    def try_run(self, operation: Operation[T]) -> tuple[T, list[str]] | None:
+        """Run one operation now if nobody is in the way; None when somebody is, and nothing was done.
+
+        Returns:
+            Its outcome, and the sockets of waiting processes that are gone.
+        """
+        if not self._lock.acquire(blocking=False):
+            return None
+        try:
+            if self._connection is None:
+                return None
+            outcomes, dead = self._attempt((operation,), 0.0)
+            return outcomes[0], dead
+        except errors.Locked:
+            return None
+        finally:
+            self._lock.release()
+
+    def forget_waiters(self, sockets: Sequence[str]) -> None:
+        """Remove the sockets of processes that are gone."""
+        for name in sockets:
+            self.folder.remove(name)
 
     def take_checkpoint_due(self) -> bool:
         """Whether enough was written that somebody is to call :meth:`checkpoint`; then the count begins again."""
