@@ -62,6 +62,11 @@ class Settler:
         """Something is pending or under way."""
         return not self._settled.is_set()
 
+    @property
+    def backlog(self) -> int:
+        """Settlements that wait for a lane."""
+        return len(self._pending)
+
     def add(self, settlement: Settlement, then: Then | None = None) -> None:
         """Settle it with the next batch; ``then`` is told whether the claim still held."""
         self._pending.append((settlement, then))

@@ -49,6 +49,8 @@ logger = logging.getLogger("celeriac.worker")
 
 RECEIVE_TIMEOUT = 60.0
 """Seconds after which a wait for messages is begun anew."""
+MOST_UNSETTLED = 1024
+"""Outcomes that may wait for their settlement before nothing more is taken: memory must not grow with a slow store."""
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 30.0
 
@@ -185,7 +187,9 @@ class Worker:
     # -- intake ------------------------------------------------------------------------------------------------------
 
     def _room(self) -> int:
-        return 0 if self.shutdown.draining else max(0, self.dispatch.room() - self.early.waiting)
+        if self.shutdown.draining or self.settler.backlog > MOST_UNSETTLED:
+            return 0
+        return max(0, self.dispatch.room() - self.early.waiting)
 
     async def _take_in(self) -> None:
         """Receive while there is room, whenever the settler does not bring enough by itself."""

@@ -33,6 +33,9 @@ __all__ = ["Traffic"]
 logger = logging.getLogger("celeriac.stores.redis")
 
 _GIVE_BACK_AT_ONCE: Final = 256
+TAKEN_IN_A_ROW: Final = 8
+"""Messages that BLMOVE may bring one by one before a claim looks for more: without that look a backlog that met an idle
+worker would be served one by one for ever."""
 MARKING: Final = (Disposition.HOLD, Disposition.REDELIVER)
 """After these the store may remember something of a message."""
 
@@ -80,6 +83,7 @@ class Traffic:
         self._closing = False
         self._any_marked = True
         self._taking: set[asyncio.Task[None]] = set()
+        self._taken_in_a_row = 0
         self._claims_under_way = 0
 
     @property
@@ -132,6 +136,7 @@ class Traffic:
                 if self._closing:
                     break
                 if brought is not None and self._may_take():
+                    self._taken_in_a_row += 1
                     return Received([self._take(brought)], [], self._revocations)
                 received = await self._claim(plan, limit)
                 if received.deliveries:
@@ -139,6 +144,9 @@ class Traffic:
             return Received([], [], self._revocations)
 
     def _may_take(self) -> bool:
+        """One by one is for a queue that is empty otherwise: now and then a claim looks whether it is."""
+        if self._taken_in_a_row >= TAKEN_IN_A_ROW:
+            return False
         return not (self._any_marked or self._claims_under_way or self._holdings.doubtful)
 
     def _take(self, payload: bytes) -> Delivery:
@@ -295,6 +303,7 @@ class Traffic:
         self._holdings.add(claimed)
         self._revocations = claimed.revocations
         self._any_marked = claimed.any_marked
+        self._taken_in_a_row = 0
         self._due = None if claimed.next_due is None else asyncio.get_running_loop().time() + claimed.next_due
         if claimed.problem and claimed.problem not in self._problems:
             self._problems.add(claimed.problem)

@@ -38,7 +38,7 @@ logger = logging.getLogger("celeriac.stores.redis")
 
 _BLOCK: Final = 5.0
 """Seconds of one BLMOVE: short enough to notice a peer that is gone."""
-_LOOK_AGAIN: Final = 5.0
+_LOOK_AGAIN: Final = 15.0
 """Seconds after which the watched keys are read though nothing was said: notices a peer that is gone."""
 _JITTER_EACH: Final = 0.0002
 """Seconds by which the start of a claim is spread for each other idle worker: about the time that one claim takes."""

@@ -38,6 +38,8 @@ FIRST_PAUSE: Final = 50e-6
 """Seconds of the first pause when the file is locked: about one short transaction. Doubles with each attempt."""
 LONGEST_PAUSE: Final = 500e-6
 """Seconds of the longest pause between two attempts to get the lock. (1 ms made the slowest wait a third longer.)"""
+SHORT_PATIENCE: Final = 300e-6
+"""Seconds that :meth:`StoreFile.try_run` waits for the lock: as long as two short transactions."""
 WARN_AFTER: Final = 1.0
 """Seconds without the lock after which the log says who holds it."""
 CACHED_STATEMENTS: Final = 128
@@ -48,7 +50,7 @@ PLACE_CHECK_INTERVAL: Final = 1.0
 _PRAGMAS: Final = (
     "PRAGMA cache_size = -16384",  # 16 MiB of pages
     "PRAGMA temp_store = MEMORY",
-    "PRAGMA mmap_size = 268435456",  # reading a page costs no system call in the first 256 MiB
+    "PRAGMA mmap_size = 0",  # mapped pages count as the process's memory, and grow with the file
     "PRAGMA wal_autocheckpoint = 0",  # see the checkpoint module
     f"PRAGMA journal_size_limit = {LONG_LOG}",  # a burst leaves no longer log behind
 )
@@ -114,7 +116,7 @@ class StoreFile:
             return outcomes
 
     def try_run(self, operation: Operation[T]) -> tuple[T, list[str]] | None:
-        """Run one operation now if nobody is in the way; None when somebody is, and nothing was done.
+        """Run one operation now if nobody is long in the way; None when somebody is, and nothing was done.
 
         Returns:
             Its outcome, and the sockets of waiting processes that are gone.
@@ -124,7 +126,7 @@ class StoreFile:
         try:
             if self._connection is None:
                 return None
-            outcomes, dead = self._attempt((operation,), 0.0)
+            outcomes, dead = self._attempt((operation,), SHORT_PATIENCE)
             return outcomes[0], dead
         except errors.Locked:
             return None
