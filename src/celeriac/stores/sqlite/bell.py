@@ -19,6 +19,7 @@ class LoopBell:
 
     Attributes:
         name: what the socket is registered under.
+        on_ring: called at each ring.
     """
 
     def __init__(self, folder: SocketFolder, on_ring: Callable[[], None] | None = None) -> None:
@@ -26,7 +27,7 @@ class LoopBell:
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._bell.socket.fileno(), self._rung)
         self._rings: set[asyncio.Future[None]] = set()
-        self._on_ring = on_ring
+        self.on_ring = on_ring
         self.name = self._bell.name
 
     def expect(self) -> asyncio.Future[None]:
@@ -57,8 +58,8 @@ class LoopBell:
 
     def _rung(self) -> None:
         self._bell.drain()
-        if self._on_ring is not None:
-            self._on_ring()
+        if self.on_ring is not None:
+            self.on_ring()
         self.ring()
 
 

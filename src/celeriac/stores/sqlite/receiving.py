@@ -4,6 +4,9 @@ There is no moment at which a message is missed: the transaction that found noth
 every later publisher sees the registration in its own transaction and rings after its commit. The ring is only a hint.
 Whoever publishes and dies before ringing, and whoever is rung and dies or is stopped before it claims, costs others at
 most the time until they look by themselves (LOOK_INTERVAL, or when a lease ends, or when a held message is due).
+
+A claim that empties the queues leaves its waiter registered, since most workers come back at once: then they sleep
+without another look. One that does not come back within KEEP passes on what it may have been rung for.
 """
 
 from __future__ import annotations
@@ -25,6 +28,8 @@ __all__ = ["LOOK_INTERVAL", "Receiver"]
 
 LOOK_INTERVAL: Final = 30.0
 """Seconds after which one who waits looks by itself: the safety net under the wake-ups."""
+KEEP: Final = 0.005
+"""Seconds that a waiter stays registered after a claim: long for one that comes back, short for those who wait instead."""
 QUICK: Final = 8
 """Messages up to which an operation takes well below a millisecond, so that the loop may do it itself."""
 
@@ -50,6 +55,10 @@ class Receiver:
         self._waiting = 0
         self._left = asyncio.Event()
         self._closed = False
+        self._standing: _Registration | None = None
+        self._keep: asyncio.TimerHandle | None = None
+        self._rung = False
+        bell.on_ring = self._note_ring
 
     async def receive(self, queues: Sequence[str], limit: int, timeout: float) -> Received:
         """See :meth:`celeriac.stores.store.Store.receive`."""
@@ -57,6 +66,9 @@ class Receiver:
             return await self._look(queues, limit, None)
         deadline = time.monotonic() + timeout
         self._waiting += 1
+        if self._keep is not None:
+            self._keep.cancel()
+            self._keep = None
         claimed = False
         try:
             received = await self._wait(queues, limit, deadline)
@@ -80,6 +92,8 @@ class Receiver:
     async def close(self) -> None:
         """End all waits."""
         self._closed = True
+        if self._keep is not None:
+            self._keep.cancel()
         self._bell.ring()
         while self._waiting:
             self._left.clear()
@@ -87,18 +101,38 @@ class Receiver:
         self._bell.close()
 
     async def _wait(self, queues: Sequence[str], limit: int, deadline: float) -> Received:
-        rung = False
+        rung = self._rung
+        standing, self._standing = self._standing, None
+        if standing is not None and not rung and standing.queues == tuple(queues):
+            wake_at = min(standing.alarm, self._clock() + deadline - time.monotonic())
+            await self._bell.sleep(self._bell.expect(), wake_at - self._clock())
+            rung = True
         while True:
+            self._rung = False
             ring = self._bell.expect()
             left = deadline - time.monotonic()
-            alarm = self._clock() + min(left, LOOK_INTERVAL)
-            waiter = _Registration(self._bell.name, alarm)
+            waiter = _Registration(self._bell.name, tuple(queues), self._clock() + min(left, LOOK_INTERVAL))
             received = await self._look(queues, min(limit, QUICK) if rung else limit, waiter, quick=rung)
             if received.deliveries or left <= 0 or self._closed:
                 ring.cancel()
+                if waiter.stays:
+                    self._stand(waiter)
                 return received
             await self._bell.sleep(ring, waiter.alarm - self._clock())
             rung = True
+
+    def _note_ring(self) -> None:
+        self._rung = True
+
+    def _stand(self, waiter: _Registration) -> None:
+        """Stay registered for a moment: the caller is about to receive again."""
+        self._standing = waiter
+        self._keep = asyncio.get_running_loop().call_later(KEEP, self._stand_down)
+
+    def _stand_down(self) -> None:
+        standing, self._standing, self._keep = self._standing, None, None
+        if standing is not None and not self._waiting:
+            self._database.post(partial(waiters.pass_on, queues=standing.queues, socket=self._bell.name))
 
     async def _look(
         self, queues: Sequence[str], limit: int, waiter: _Registration | None, quick: bool = False
@@ -118,13 +152,17 @@ class _Registration:
 
     Attributes:
         socket: the bell.
+        queues: what it waits for.
+        stays: the look found messages and left nothing, so the waiter stays registered.
         alarm: when the waiter looks again by itself at the latest; the look moves it to where it must be.
     """
 
-    __slots__ = ("alarm", "socket")
+    __slots__ = ("alarm", "queues", "socket", "stays")
 
-    def __init__(self, socket: str, alarm: float) -> None:
+    def __init__(self, socket: str, queues: tuple[str, ...], alarm: float) -> None:
         self.socket = socket
+        self.queues = queues
+        self.stays = False
         self.alarm = alarm
 
 
@@ -135,7 +173,8 @@ def _claim(
     if waiter is not None:
         if not deliveries and claiming.end_expired(transaction, holder):
             deliveries = claiming.claim(transaction, holder, queues, limit)
-        if deliveries:
+        waiter.stays = 0 < len(deliveries) < limit
+        if len(deliveries) == limit:
             waiters.unregister(transaction, queues, waiter.socket)
         else:
             change = claiming.next_change(transaction, queues)
