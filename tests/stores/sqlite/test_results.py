@@ -70,6 +70,7 @@ def test_a_thread_that_waits_is_told_of_each_result(client: SyncSQLiteStore, fil
             file.run(partial(results.store, records=[started(task_id)]), 1)
             file.run(partial(results.store, records=[done(task_id)]), 1)
     assert got == {task_id: b"done " + task_id.encode() for task_id in task_ids}
+    client.close()  # registrations that are over go with the next one, or at the end
     assert watched(file) == 0
 
 
@@ -98,6 +99,7 @@ def test_many_threads_wait_on_one_client(client: SyncSQLiteStore, file: StoreFil
     for thread in threads:
         thread.join(15)
     assert len(got) == 9
+    client.close()
     assert watched(file) == 0
 
 

@@ -10,7 +10,7 @@ from celeriac.stores.sqlite import statements
 from celeriac.stores.sqlite.transaction import Transaction, insert, json_array
 from celeriac.stores.store import ChordPart, ResultRecord
 
-__all__ = ["count_parts", "forget", "parts", "read", "store", "take_told", "unwatch", "watch"]
+__all__ = ["count_parts", "forget", "look", "parts", "read", "store", "take_told", "unwatch", "watch"]
 
 CHORD_LIFETIME: Final = 86_400.0
 """Seconds that a part of a chord is kept after it came (result_expires, by default)."""
@@ -65,7 +65,9 @@ def parts(transaction: Transaction, group_id: str) -> list[ChordPart]:
     return [ChordPart(group_id, position, task_id, size, payload) for position, task_id, size, payload in rows]
 
 
-def watch(transaction: Transaction, socket: str, task_ids: Sequence[str], again: bool) -> list[tuple[str, bytes]]:
+def watch(
+    transaction: Transaction, socket: str, task_ids: Sequence[str], again: bool, done: Sequence[str] = ()
+) -> list[tuple[str, bytes]]:
     """Have the socket rung when a result of these tasks is stored, once; returns the results that are there.
 
     Args:
@@ -73,8 +75,11 @@ def watch(transaction: Transaction, socket: str, task_ids: Sequence[str], again:
         socket: the reader's.
         task_ids: whose results.
         again: also watch those that have a result, which the reader has seen and found not ready.
+        done: tasks that the same socket need not be rung for any more.
     """
-    found = _found(transaction, task_ids)
+    if done:
+        unwatch(transaction, socket, done)
+    found = look(transaction, task_ids)
     stored = () if again else {task_id for task_id, _ in found}
     lacking = [task_id for task_id in task_ids if task_id not in stored]
     if lacking:
@@ -85,7 +90,7 @@ def watch(transaction: Transaction, socket: str, task_ids: Sequence[str], again:
 def take_told(transaction: Transaction, socket: str) -> list[tuple[str, bytes]]:
     """The results that were stored since they were watched; they are watched no more."""
     told = [task_id for (task_id,) in transaction.execute(_SQL["take_told"], (socket,)).fetchall()]
-    return _found(transaction, told) if told else []
+    return look(transaction, told) if told else []
 
 
 def unwatch(transaction: Transaction, socket: str, task_ids: Sequence[str]) -> None:
@@ -93,6 +98,7 @@ def unwatch(transaction: Transaction, socket: str, task_ids: Sequence[str]) -> N
     transaction.execute(_SQL["unwatch"], (socket, json_array(list(task_ids))))
 
 
-def _found(transaction: Transaction, task_ids: Sequence[str]) -> list[tuple[str, bytes]]:
+def look(transaction: Transaction, task_ids: Sequence[str]) -> list[tuple[str, bytes]]:
+    """The results that are there, with their tasks; who is told of them does not change."""
     payloads = read(transaction, task_ids)
     return [(task_id, payload) for task_id, payload in zip(task_ids, payloads, strict=True) if payload is not None]

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from celeriac.exceptions import OperationalError, TimeoutError  # noqa: A004 - the interface's error
 from celeriac.stores.options import StoreOptions
@@ -22,6 +22,9 @@ from celeriac.stores.store import Outgoing, ResultRecord, Revocation
 __all__ = ["SyncSQLiteStore"]
 
 T = TypeVar("T")
+
+FEW: Final = 8
+"""Tasks of one wait up to which each is looked at when the socket is rung; above, the file knows which were told."""
 
 
 class SyncSQLiteStore:
@@ -42,11 +45,16 @@ class SyncSQLiteStore:
         self._patience = options.publish_timeout
         self._file = StoreFile(path, options.synchronous, clock)
         self._bells: list[Bell] = []
+        # Registrations that are over, by socket: dropped with the next one, so that no result waits for it.
+        self._done: dict[str, list[str]] = {}
         self._closed = False
 
     def close(self) -> None:
         """Disconnect. Idempotent."""
         self._closed = True
+        for bell in self._bells:
+            if bell.is_mine and self._done.get(bell.name):
+                self._file.run(partial(results.unwatch, socket=bell.name, task_ids=self._done[bell.name]), self._patience)
         while self._bells:
             self._bells.pop().close()
         self._file.close()
@@ -93,7 +101,7 @@ class SyncSQLiteStore:
                 if left <= 0:
                     raise TimeoutError(timeout_text(lacking, timeout))
                 if bell.wait(min(left, LOOK_INTERVAL)):
-                    found = self._run(partial(results.take_told, socket=bell.name))
+                    found = self._told(bell, list(lacking))
                     registered.difference_update(task_id for task_id, _ in found)
                 else:
                     found = self._watch(bell, list(lacking), again=True)
@@ -121,7 +129,17 @@ class SyncSQLiteStore:
             raise OperationalError("this store is closed: open another one")
 
     def _watch(self, bell: Bell, task_ids: list[str], again: bool) -> list[tuple[str, bytes]]:
-        return self._run(partial(results.watch, socket=bell.name, task_ids=task_ids, again=again))
+        done = self._done.pop(bell.name, ())
+        return self._run(partial(results.watch, socket=bell.name, task_ids=task_ids, again=again, done=done))
+
+    def _told(self, bell: Bell, lacking: list[str]) -> list[tuple[str, bytes]]:
+        """What was stored since the last look. For few tasks it is read without the write lock, which the worker needs."""
+        if len(lacking) > FEW:
+            return self._run(partial(results.take_told, socket=bell.name))
+        self._check_open()
+        found = self._file.read(partial(results.look, task_ids=lacking), self._patience)
+        self._done.setdefault(bell.name, []).extend(task_id for task_id, _ in found)
+        return found
 
     def _take_bell(self) -> Bell:
         """A socket for one wait: one that no other wait uses now, made by this process."""
