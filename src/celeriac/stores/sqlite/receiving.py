@@ -29,7 +29,7 @@ __all__ = ["LOOK_INTERVAL", "Receiver"]
 LOOK_INTERVAL: Final = 30.0
 """Seconds after which one who waits looks by itself: the safety net under the wake-ups."""
 KEEP: Final = 0.005
-"""Seconds that a waiter stays registered after a claim: long for one that comes back, short for those who wait instead."""
+"""Seconds that a waiter stays registered after a claim: long for one that comes back, short for who waits instead."""
 QUICK: Final = 8
 """Messages up to which an operation takes well below a millisecond, so that the loop may do it itself."""
 

@@ -53,8 +53,8 @@ class SyncSQLiteStore:
         """Disconnect. Idempotent."""
         self._closed = True
         for bell in self._bells:
-            if bell.is_mine and self._done.get(bell.name):
-                self._file.run(partial(results.unwatch, socket=bell.name, task_ids=self._done[bell.name]), self._patience)
+            if bell.is_mine and (over := self._done.get(bell.name)):
+                self._file.run(partial(results.unwatch, socket=bell.name, task_ids=over), self._patience)
         while self._bells:
             self._bells.pop().close()
         self._file.close()
@@ -133,7 +133,7 @@ class SyncSQLiteStore:
         return self._run(partial(results.watch, socket=bell.name, task_ids=task_ids, again=again, done=done))
 
     def _told(self, bell: Bell, lacking: list[str]) -> list[tuple[str, bytes]]:
-        """What was stored since the last look. For few tasks it is read without the write lock, which the worker needs."""
+        """What was stored since the last look; for few tasks it is read without the write lock, which workers need."""
         if len(lacking) > FEW:
             return self._run(partial(results.take_told, socket=bell.name))
         self._check_open()
