@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Final
-from weakref import WeakKeyDictionary
+from collections.abc import AsyncGenerator
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from celeriac.settings.defaults import EMBEDDED
 from celeriac.stores.options import StoreOptions
@@ -22,6 +22,22 @@ VISIBILITY_TIMEOUT: Final = 3600.0
 """Seconds, as Celery's (protocol.md, section 5.1)."""
 
 
+class LoopStore(NamedTuple):
+    """The store of one event loop, and what closes it."""
+
+    store: Store
+    life: AsyncGenerator[None, None]
+
+
+async def _until_loop_ends(store: Store) -> AsyncGenerator[None, None]:
+    """Close the store when this generator is closed: by its owner, or by ``loop.shutdown_asyncgens()``, with which
+    ``asyncio.run`` ends every generator that is still open. So nobody has to remember to close."""
+    try:
+        yield
+    finally:
+        await store.close()
+
+
 class Connections:
     """Opens the stores at first use and closes them."""
 
@@ -29,7 +45,7 @@ class Connections:
         self.app = app
         self._lock = threading.Lock()
         self._sync: SyncStore | None = None
-        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[Store]] = WeakKeyDictionary()
+        self._loops: dict[asyncio.AbstractEventLoop, asyncio.Task[LoopStore]] = {}
 
     def sync(self) -> SyncStore:
         """The synchronous store; thread-safe and fork-safe by itself."""
@@ -54,19 +70,26 @@ class Connections:
         return urls.open_store(broker_options(self.app, broker_url), backend_options(self.app))
 
     async def of_running_loop(self) -> Store:
-        """The open asynchronous store of the running loop; callers at the same time share one opening."""
+        """The open asynchronous store of the running loop; callers at the same time share one opening.
+
+        It closes when the loop ends (``asyncio.run`` does that), or by :meth:`close_running_loop`.
+        """
         import asyncio  # here, since clients that never await need not pay for its import
 
         loop = asyncio.get_running_loop()
         opening = self._loops.get(loop)
         if opening is None or (opening.done() and (opening.cancelled() or opening.exception() is not None)):
+            for ended in [each for each in self._loops if each.is_closed()]:
+                del self._loops[ended]
             opening = self._loops[loop] = loop.create_task(self._open())
-        return await asyncio.shield(opening)
+        return (await asyncio.shield(opening)).store
 
-    async def _open(self) -> Store:
+    async def _open(self) -> LoopStore:
         store = self._make(self.app.settings.broker_write_url)
         await store.open()
-        return store
+        life = _until_loop_ends(store)
+        await anext(life)
+        return LoopStore(store, life)
 
     async def close_running_loop(self) -> None:
         """Close the store of the running loop, if there is one."""
@@ -74,8 +97,7 @@ class Connections:
 
         opening = self._loops.pop(asyncio.get_running_loop(), None)
         if opening is not None:
-            store = await opening
-            await store.close()
+            await (await opening).life.aclose()
 
     def close(self) -> None:
         """Close the synchronous store."""
