@@ -5,29 +5,29 @@ from __future__ import annotations
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Literal, ParamSpec, TypeVar, cast, overload
 
 from celeriac import current, serialization
-from celeriac.app.connections import Connections
 from celeriac.app.loading import Loader
 from celeriac.app.making import adopt_task, annotate, make_task, task_name
-from celeriac.app.publishing import apublish, publish
+from celeriac.app.publishing import apublish, batch_buffer, publish
 from celeriac.app.registry import TaskRegistry
-from celeriac.app.sending import Sender, batch_buffer
 from celeriac.app.task import Call, CoroutineTask, Task
 from celeriac.canvas.signature import Signature
 from celeriac.result import AsyncResult
-from celeriac.routing import Queues, Router
-from celeriac.settings.configuration import Configuration
-from celeriac.settings.defaults import Flavour
 from celeriac.signals import Signal
 from celeriac.stores.store import Outgoing, Revocation
 from celeriac.telemetry import Telemetry
 
 if TYPE_CHECKING:
+    from celeriac.app.connections import Connections
+    from celeriac.app.sending import Sender
     from celeriac.result import GroupResult as ResultsOfGroup
     from celeriac.result import ResultBase
     from celeriac.result import ResultSet as SeveralResults
+    from celeriac.routing import Queues, Router
+    from celeriac.settings.defaults import Flavour
     from celeriac.settings.snapshot import Settings
     from celeriac.stores.store import Store, SyncStore
 
@@ -78,6 +78,8 @@ class Celeriac:
         task_cls: type[AnyTask] | None = None,
         **settings: Any,
     ) -> None:
+        from celeriac.settings.configuration import Configuration  # here, as below: who only imports needs none of it
+
         self.main = main
         self.autofinalize = autofinalize
         self.strict_typing = strict_typing
@@ -96,12 +98,24 @@ class Celeriac:
         if config_source is not None:
             self.conf.config_from_object(config_source, namespace=namespace)
         self.telemetry = Telemetry()
-        self.sender = Sender(self)
         self.loader = Loader(self)
-        self.connections = Connections(self)
         current.active_apps.add(self)
         if set_as_current:
             self.set_current()
+
+    @cached_property
+    def sender(self) -> Sender:
+        """What builds and sends messages."""
+        from celeriac.app.sending import Sender
+
+        return Sender(self)
+
+    @cached_property
+    def connections(self) -> Connections:
+        """The stores."""
+        from celeriac.app.connections import Connections
+
+        return Connections(self)
 
     # -- configuration -----------------------------------------------------------------------------------------------
 
@@ -150,6 +164,8 @@ class Celeriac:
         settings = self.settings
         known, queues, router = self._routing
         if known is not settings or queues is None or router is None:
+            from celeriac.routing import Queues, Router
+
             queues = Queues(settings)
             router = Router(settings, queues)
             self._routing = (settings, queues, router)
@@ -196,8 +212,12 @@ class Celeriac:
         with self._lock:
             task = make_task(self, function, dict(options))
             self._tasks[task.name] = task
-            self.sender.forget_defaults()
+            self._forget_defaults()
             return task
+
+    def _forget_defaults(self) -> None:
+        if "sender" in self.__dict__:
+            self.sender.forget_defaults()
 
     def add_shared(self, owner: Celeriac, function: Callable[..., Any], options: dict[str, Any]) -> None:
         """Make a function of another app a task of this one too, unless its name is taken."""
@@ -211,7 +231,7 @@ class Celeriac:
         with self._lock:
             adopt_task(self, instance)
             self._tasks[instance.name] = instance
-            self.sender.forget_defaults()
+            self._forget_defaults()
         return instance
 
     def gen_task_name(self, name: str, module: str) -> str:

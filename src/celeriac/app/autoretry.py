@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import random
 from collections.abc import Callable
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Final
@@ -26,6 +25,8 @@ def backoff_delay(factor: int, retries: int, maximum: int, jitter: bool) -> int:
     """
     countdown: int = min(maximum, factor << min(retries, LARGEST_EXPONENT))
     if jitter:
+        import random  # here, since it is slow to import and clients do not retry
+
         countdown = random.randrange(countdown + 1)
     return max(0, countdown)
 

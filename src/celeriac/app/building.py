@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import time
 from collections.abc import Mapping
 from inspect import getattr_static
@@ -192,6 +191,8 @@ class Builder:
     def _own_origin(self) -> str:
         pid = os.getpid()
         if self._origin[0] != pid:
+            import socket  # here, since who only defines tasks sends nothing
+
             self._origin = (pid, f"gen{pid}@{socket.gethostname()}")
         return self._origin[1]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from celeriac.exceptions import OperationalError
@@ -12,7 +13,10 @@ if TYPE_CHECKING:
     from celeriac.app.app import Celeriac
     from celeriac.stores.store import Outgoing
 
-__all__ = ["apublish", "publish"]
+__all__ = ["apublish", "batch_buffer", "publish"]
+
+batch_buffer: ContextVar[list[Outgoing] | None] = ContextVar("celeriac_batch", default=None)
+"""Where messages wait for the end of ``with app.batch():``."""
 
 
 def _pauses(app: Celeriac, options: dict[str, Any]) -> Iterator[float]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from celeriac import current, documents, signals
 from celeriac.app.building import Builder, Built
 from celeriac.app.options import refuse_unknown
-from celeriac.app.publishing import apublish, publish
+from celeriac.app.publishing import apublish, batch_buffer, publish
 from celeriac.app.task import Call
 from celeriac.stores.store import Outgoing, ResultRecord
 
@@ -18,10 +17,7 @@ if TYPE_CHECKING:
     from celeriac.canvas.signature import Signature
     from celeriac.result import AsyncResult
 
-__all__ = ["Sender", "batch_buffer"]
-
-batch_buffer: ContextVar[list[Outgoing] | None] = ContextVar("celeriac_batch", default=None)
-"""Where messages wait for the end of ``with app.batch():``."""
+__all__ = ["Sender"]
 
 
 class Sender:
