@@ -54,6 +54,12 @@ def sleep(seconds, path=None):
     return seconds
 
 
+@app.task(acks_late=False)
+def sleep_early(seconds, path):
+    note(path, f"start {os.getpid()}")
+    time.sleep(seconds)
+
+
 @app.task
 async def asleep(seconds, path=None):
     if path is not None:

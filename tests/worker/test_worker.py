@@ -355,3 +355,16 @@ class TestShutdown:
                 assert (await (await app.async_store()).counts(["celery"]))["celery"].ready == 1
         finally:
             app.conf.worker_shutdown_grace = None
+
+
+class TestRevokingWhatWaits:
+    async def test_a_task_that_waits_to_be_acknowledged_early_does_not_run(self, tmp_path):
+        async with running(app) as worker:
+            await basic.sleep_early.adelay(0.5, str(tmp_path / "first"))
+            await until(lambda: lines(tmp_path / "first"))
+            waiting = await basic.sleep_early.adelay(0, str(tmp_path / "second"))
+            await until(lambda: worker.early.waiting or not worker.dispatch.idle())
+            await waiting.arevoke()
+            with pytest.raises(TaskRevokedError):
+                await waiting.aget(timeout=10)
+        assert lines(tmp_path / "second") == []

@@ -35,6 +35,10 @@ class EarlyAcknowledgement:
         """Requests that are not acknowledged yet."""
         return list(self._queue)
 
+    def forget(self, request: Request) -> None:
+        """Drop a request that is not acknowledged yet."""
+        self._queue.remove(request)
+
     def clear(self) -> list[Request]:
         """Give up what is not acknowledged yet; returns it."""
         left = list(self._queue)

@@ -232,6 +232,10 @@ class Supervision:
             if request.head.id == revocation.task_id and not request.verdict:
                 worker.dispatch.ready.remove(request)
                 self._revoked(request)
+        for request in worker.early.requests():
+            if request.head.id == revocation.task_id:
+                worker.early.forget(request)
+                self._revoked(request)
         for slot in list(worker.dispatch.slots.values()):
             for request in list(slot.assigned.values()):
                 if request.head.id == revocation.task_id and not request.verdict:
