@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import signal
 import socket
 import subprocess
@@ -13,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import pytest
+
 __all__ = ["RedisServer", "redis_server"]
 
 _START_TIMEOUT: Final = 10.0
@@ -20,6 +23,12 @@ _START_TIMEOUT: Final = 10.0
 _LOOK_AGAIN: Final = 0.005
 """Seconds between two attempts to connect to a server that starts."""
 _CERTIFICATE_DAYS: Final = "2"
+
+
+def need(program: str) -> None:
+    """Skip the test where a program is missing; `make test` and CI install it."""
+    if shutil.which(program) is None:
+        pytest.skip(f"{program} is not installed (scripts/servers.sh installs it)")
 
 
 def free_port() -> int:
@@ -129,6 +138,7 @@ def redis_server(
         password: clients must say it.
         configuration: other lines of redis.conf, underscores for dashes: ``maxmemory="2mb"``.
     """
+    need("redis-server")
     with tempfile.TemporaryDirectory(prefix="celeriac-redis-") as name:
         folder = Path(name)
         port = 0 if unix_socket else free_port()
@@ -168,6 +178,7 @@ def _url(folder: Path, port: int, certificate: Path | None, password: str) -> st
 def _make_certificate(folder: Path) -> tuple[Path, Path]:
     """A self-made certificate for localhost, and its key."""
     certificate, key = folder / "certificate.pem", folder / "key.pem"
+    need("openssl")
     subprocess.run(
         f"openssl req -x509 -newkey rsa:2048 -nodes -days {_CERTIFICATE_DAYS} -subj /CN=localhost "
         f"-addext subjectAltName=DNS:localhost,IP:127.0.0.1 -keyout {key} -out {certificate}".split(),

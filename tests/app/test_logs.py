@@ -297,7 +297,10 @@ def test_a_child_logs_to_a_file_of_its_own_what_it_logs_and_prints(redirect: boo
 
     plain = options(tmp_path / "log%I", redirect=redirect, hostname="a@b").plain()
     ran = subprocess.run(
-        [sys.executable, "-c", CHILD, msgspec.json.encode(plain).decode()], capture_output=True, text=True, check=True
+        [sys.executable, "-u", "-c", CHILD, msgspec.json.encode(plain).decode()],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     *printed, pid = ran.stdout.splitlines()
     name = f"Child-{pid}"

@@ -124,6 +124,7 @@ async def test_a_stopped_child_does_not_block_main(kind: Kinds, open_pool: Opene
     bench = await open_pool(kind)
     child = bench.pool.children[0]
     loop = asyncio.get_running_loop()
+    assert child.pid > 0
     os.kill(child.pid, signal.SIGSTOP)
     payload = json.dumps(["size", "x" * 50_000_000]).encode()
     longest = 0.0
@@ -143,6 +144,7 @@ async def test_a_stopped_child_does_not_block_main(kind: Kinds, open_pool: Opene
 async def test_a_stopped_child_goes_on_where_it_was(kind: Kinds, open_pool: Opener) -> None:
     bench = await open_pool(kind)
     child = bench.pool.children[0]
+    assert child.pid > 0
     os.kill(child.pid, signal.SIGSTOP)
     (number,) = bench.send(("size", "x" * 3_000_000))
     child.recall()

@@ -7,6 +7,7 @@ from collections.abc import Sized
 from functools import partial
 from pathlib import Path
 
+import psutil
 import pytest
 
 from celeriac.pools import handle
@@ -115,7 +116,8 @@ async def test_what_was_given_back_does_not_count_for_max_tasks(kind: Kinds, ope
 
 @processes
 async def test_a_child_over_its_memory_leaves_after_the_task_and_loses_nothing(kind: Kinds, open_pool: Opener) -> None:
-    bench = await open_pool(kind, capacity=1, max_memory=250 << 20)
+    own = psutil.Process().memory_info().rss  # a forked child begins with as much
+    bench = await open_pool(kind, capacity=1, max_memory=own + (150 << 20))
     assert await bench.results(("echo", 1)) == [1]
     numbers = bench.send(("allocate", 300), *[("echo", i) for i in range(50)])
     await until(lambda: bench.watcher.exits, "the child leaves")

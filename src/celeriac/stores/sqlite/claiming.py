@@ -207,12 +207,12 @@ def _parse(token: bytes) -> tuple[int, int, str] | None:
 
 
 def _take(transaction: Transaction, holder: Holder, queue: str, limit: int) -> list[Delivery]:
-    first, last = transaction.execute(_SQL["priorities"], (queue,)).fetchone()
+    first, last = transaction.execute(_SQL["priorities"], (queue, queue)).fetchone()
     # A flood of messages that are due at once leaves half of the room to those that are not part of it.
     allowance = limit // 2 if first is not None and queue in holder.flooded else limit
     released = _release_due(transaction, queue, allowance) if allowance else 0
     if released:
-        first, last = transaction.execute(_SQL["priorities"], (queue,)).fetchone()
+        first, last = transaction.execute(_SQL["priorities"], (queue, queue)).fetchone()
     if released and released == allowance:
         holder.flooded.add(queue)
     else:
@@ -272,7 +272,7 @@ def _choose(transaction: Transaction, holder: Holder, queue: str, limit: int) ->
     by_priority: list[_Place] = transaction.execute(_SQL["by_priority"], (queue, limit)).fetchall()
     if holder.options.strict_priorities or not by_priority:
         return by_priority
-    first, last = transaction.execute(_SQL["priorities"], (queue,)).fetchone()
+    first, last = transaction.execute(_SQL["priorities"], (queue, queue)).fetchone()
     oldest: list[_Place] = []
     for priority in range(first, last + 1):
         oldest += transaction.execute(_SQL["of_priority"], (queue, priority, limit // OLDEST_EVERY + 1)).fetchall()

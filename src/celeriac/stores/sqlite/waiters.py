@@ -32,7 +32,7 @@ def choose(transaction: Transaction) -> None:
     for queue, count in transaction.made_ready.items():
         if transaction.has_taken and execute(_SQL["has_ready"], (queue,)).fetchone() is None:
             continue
-        arguments = (queue, now, now - PENDING, count)
+        arguments = (now, queue, queue, now - PENDING, count)
         transaction.rings.update(socket for (socket,) in execute(_SQL["wake"], arguments).fetchall())
     for queue, due in transaction.held_until.items():
         transaction.rings.update(socket for (socket,) in execute(_SQL["sleeping_past"], (queue, due)))

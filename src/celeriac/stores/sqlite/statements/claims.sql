@@ -1,10 +1,10 @@
 -- Claims: from ready to lease, and the leases' life.
 
 -- name: priorities
--- The first and the last priority that a queue has ready. Arguments: ?1 queue. Returns (first, last), NULL when empty.
+-- The first and the last priority that a queue has ready. Arguments: queue, twice. Returns (first, last), NULL when empty.
 SELECT
-    (SELECT priority FROM ready WHERE queue = ?1 ORDER BY priority LIMIT 1),
-    (SELECT priority FROM ready WHERE queue = ?1 ORDER BY priority DESC LIMIT 1)
+    (SELECT priority FROM ready WHERE queue = ? ORDER BY priority LIMIT 1),
+    (SELECT priority FROM ready WHERE queue = ? ORDER BY priority DESC LIMIT 1)
 
 -- name: by_priority
 -- The next messages of a queue by priority. Arguments: queue, limit. Returns (priority, place, id).

@@ -9,9 +9,9 @@ INSERT OR REPLACE INTO revocation (task_id, terminate, signal, expires) VALUES (
 SELECT task_id, terminate, signal FROM revocation WHERE counter > ? AND expires > ? ORDER BY counter
 
 -- name: claim_once
--- One row is written when the slot is free, or none. Arguments: ?1 name, ?2 slot, ?3 expires, ?4 now.
-INSERT INTO claimed_once (name, slot, expires) VALUES (?1, ?2, ?3)
-ON CONFLICT (name, slot) DO UPDATE SET expires = ?3 WHERE expires <= ?4
+-- One row is written when the slot is free, or none. Arguments: name, slot, expires, now.
+INSERT INTO claimed_once (name, slot, expires) VALUES (?, ?, ?)
+ON CONFLICT (name, slot) DO UPDATE SET expires = excluded.expires WHERE claimed_once.expires <= ?
 
 -- name: broadcast
 -- Arguments: exchange, now, payload.

@@ -10,9 +10,9 @@ DELETE FROM waiter WHERE queue = ? AND socket = ?
 
 -- name: wake
 -- Mark waiters of a queue who have no wake-up pending, those first who slept longest.
--- Arguments: ?1 queue, ?2 now, ?3 woken before, ?4 limit. Returns (socket).
-UPDATE waiter SET woken = ?2
-WHERE queue = ?1 AND socket IN (SELECT socket FROM waiter WHERE queue = ?1 AND woken < ?3 ORDER BY woken LIMIT ?4)
+-- Arguments: now, queue, queue, woken before, limit. Returns (socket).
+UPDATE waiter SET woken = ?
+WHERE queue = ? AND socket IN (SELECT socket FROM waiter WHERE queue = ? AND woken < ? ORDER BY woken LIMIT ?)
 RETURNING socket
 
 -- name: sleeping_past
