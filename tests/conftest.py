@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
+import signal
 import sys
 from collections.abc import Generator, Iterator
 from contextlib import AsyncExitStack
@@ -101,7 +102,9 @@ class FixtureWatch:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the watch."""
+    """Register the watch, and let programs be interrupted: a shell starts those in the background with INT ignored."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.pluginmanager.register(FixtureWatch())
 
 
