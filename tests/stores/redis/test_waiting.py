@@ -189,3 +189,16 @@ async def test_a_redelivered_message_says_so_to_a_worker_that_was_waiting(open_s
     (again,) = (await asyncio.wait_for(task, 2)).deliveries
     await store.renew([again.claim])  # what BLMOVE brings is delivered at once; what is known of it follows
     assert again.losses == 1
+
+
+async def test_a_held_message_is_due_on_time_though_another_came_meanwhile(open_store: Open, client: Any) -> None:
+    store, other = await open_store(), await open_store()
+    task = await waiting(store)
+    now = client.time()
+    await other.publish([message("later", due=now[0] + now[1] / 1e6 + 0.6)])
+    while store._waiting.due is None:  # noqa: ASYNC110 - the server knows
+        await asyncio.sleep(0.001)
+    await other.publish([message("now")])
+    # This one is handed over as BLMOVE brought it, without a claim that would tell when the next is due.
+    assert names_of((await asyncio.wait_for(task, 2)).deliveries) == ["now"]
+    assert names_of((await asyncio.wait_for(store.receive([QUEUE], 5, 20), 3)).deliveries) == ["later"]

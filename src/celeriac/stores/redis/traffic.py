@@ -137,6 +137,7 @@ class Traffic:
                     break
                 if brought is not None and self._may_take():
                     self._taken_in_a_row += 1
+                    self._due = self._waiting.due  # no claim tells it this time
                     return Received([self._take(brought)], [], self._revocations)
                 received = await self._claim(plan, limit)
                 if received.deliveries:

@@ -89,6 +89,11 @@ class Waiting:
         self.waiter = b""
         self.idle_workers = 1
 
+    @property
+    def due(self) -> float | None:
+        """When the first held message is due, by the loop's clock, as far as is known."""
+        return self._due
+
     def registrations(self) -> list[bytes]:
         """All registrations of this store, for renewal."""
         return [self._keys.waiter(self._incarnation, queue) for queue in self._registered]
