@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
 from itertools import count
@@ -13,22 +11,15 @@ import pytest
 
 from celeriac.stores import memory
 
+from ...servers import redis_server
 from .family import Family, MemoryFamily, TwoStoresFamily
 
 
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
     """One redis-server for the whole session."""
-    if shutil.which("redis-server") is None:
-        pytest.skip("redis-server is not installed")
-    servers = pytest.importorskip("tests.servers", reason="tests/servers.py starts the redis-server")
-    with servers.redis_server() as url:
+    with redis_server() as url:
         yield url
-
-
-def _is_there(module: str) -> bool:
-    found = importlib.util.find_spec(module)
-    return found is not None and hasattr(importlib.import_module(module), "open_store")
 
 
 @pytest.fixture(params=["memory", "two stores", "sqlite", "redis"])
@@ -36,8 +27,6 @@ def make_family(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Call
     """Makes an empty place of each family; the stack closes the stores that were opened there."""
     name: str = request.param
     module = f"celeriac.stores.{name}"
-    if name in ("sqlite", "redis") and not _is_there(module):
-        pytest.skip(f"{module} has no open_store yet")
     numbers = count(1)
 
     def make_memory(cleanup: AsyncExitStack) -> Family:
