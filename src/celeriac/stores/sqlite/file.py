@@ -265,7 +265,14 @@ class StoreFile:
         self._retry(partial(self._set_up_file, connection), patience)
 
     def _set_up_file(self, connection: sqlite3.Connection) -> None:
-        if not schema.needs_upgrade(connection, self.path):
+        # In one transaction: another process may be making the file at this moment.
+        connection.execute("BEGIN")
+        try:
+            needs_upgrade = schema.needs_upgrade(connection, self.path)
+        finally:
+            if connection.in_transaction:
+                connection.execute("COMMIT")
+        if not needs_upgrade:
             return
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # costs nothing measurable, see the sweeping module
         connection.execute("PRAGMA journal_mode = WAL")
