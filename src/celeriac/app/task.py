@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, ParamSpec, TypeVar, overload
 
 from celeriac import current
@@ -393,7 +393,3 @@ class CoroutineTask(Task[P, R]):
 
 def _task_by_name(name: str) -> Task[Any, Any]:
     return current.current_app().tasks[name]
-
-
-AnyFunction = Callable[..., Any]
-AnyCoroutineFunction = Callable[..., Coroutine[Any, Any, Any]]

@@ -2,11 +2,11 @@
 
 Two connections wait. One blocks in BLMOVE on the main list of one queue, whose messages wake exactly one worker. The
 other watches everything else (the other lists, and the times at which held messages are due) by client-side tracking:
-the server says once that a key changed, then the key must be read again. An idle worker sends one command each five
-seconds on each of them.
+the server says once that a key changed, then the key must be read again. An idle worker sends one BLMOVE each five
+seconds on the one, and three reads each fifteen seconds on the other.
 
-What BLMOVE brings lies in a list of our own until the next claim takes it. That list is in a registry with a lease, so
-that another worker finds it when we die. No race loses it:
+What BLMOVE brings lies in a list of our own until a claim takes it. That list is in a registry with a lease, so that
+another worker finds it when we die. No race loses it:
 
 - BLMOVE is sent only while the registration lasts, so its list is always registered.
 - The claim script always looks into the list, whether we know of a message there or not.
