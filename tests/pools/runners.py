@@ -6,6 +6,7 @@ import asyncio
 import ctypes
 import inspect
 import json
+import mmap
 import os
 import random
 import signal
@@ -20,6 +21,7 @@ from typing import Any
 
 from celeriac.exceptions import SoftTimeLimitExceeded
 from celeriac.pools.pool import Kind, Outcome, Work
+from tests.resident import resident
 
 TASKS: dict[str, Callable[..., Any]] = {}
 
@@ -205,7 +207,7 @@ def randomness() -> float:
 
 @task
 def allocate(megabytes: int) -> int:
-    hoard.append(b"x" * (megabytes << 20))
+    hoard.append(resident(megabytes << 20))
     return megabytes
 
 
@@ -224,7 +226,7 @@ def state() -> Any:
 
 
 inherited: dict[str, Any] = {}
-hoard: list[bytes] = []
+hoard: list[mmap.mmap] = []
 
 
 class Job:

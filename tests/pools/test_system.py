@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from celeriac.pools.system import ProcessReference, describe_exit, memory_file, open_pidfd, resident_bytes
+from tests.resident import resident
 
 KILLERS = "killed by hand, by a time limit, or by the kernel when memory ran out"
 
@@ -55,6 +56,6 @@ def test_a_memory_file_has_its_size_and_is_not_inherited() -> None:
 
 def test_resident_memory_is_measured_in_bytes() -> None:
     before = resident_bytes()
-    held = b"x" * (64 << 20)
+    held = resident(64 << 20)
     assert 60 << 20 < resident_bytes() - before < 80 << 20
-    del held
+    held.close()
