@@ -11,7 +11,7 @@ _FIRST: Final = 0.05
 """Seconds before the second attempt: a restart of the server takes about that long."""
 _LONGEST: Final = 1.0
 """Seconds at most while nothing answers: consumption is to go on within a second of the server's return."""
-_LONGEST_FLAPPING: Final = 2.0
+_LONGEST_FLAPPING: Final = 1.6
 """Seconds at most while connections are made and break at once: each attempt is costly for both sides."""
 _STABLE: Final = 5.0
 """A connection that lived for so many seconds was a good one."""
