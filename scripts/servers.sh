@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# Look for the programs that some tests start for themselves (redis-server; openssl for its TLS), and install what is
-# missing where that is possible: on Debian and Ubuntu, as root. Nothing is started here.
+# Look for the programs that some tests start for themselves (redis-server; openssl for its TLS; rabbitmq-server), and
+# install what is missing where that is possible: on Debian and Ubuntu, as root. Nothing is started here.
 set -euo pipefail
 
 missing=()
 command -v redis-server >/dev/null || missing+=(redis-server)
 command -v openssl >/dev/null || missing+=(openssl)
+# In /usr/sbin, which is not on the PATH of everybody.
+[ -x /usr/sbin/rabbitmq-server ] || command -v rabbitmq-server >/dev/null || missing+=(rabbitmq-server)
 if [ ${#missing[@]} -eq 0 ]; then
     exit 0
 fi
