@@ -15,7 +15,7 @@ from benchmarks.stand import CHECKOUT
 FOLDER = CHECKOUT / ".venv-peers"
 REQUIREMENTS = (
     "celery[redis]==5.7.*",
-    "dramatiq[redis]",
+    "dramatiq[redis,rabbitmq]",
     "huey",
     "taskiq",
     "taskiq-redis",
@@ -23,8 +23,20 @@ REQUIREMENTS = (
     "uvloop",
 )
 """Each system with the accelerators that it can use."""
-PEER_DISTRIBUTIONS = ("celery", "kombu", "dramatiq", "huey", "taskiq", "taskiq-redis", "redis", "hiredis", "uvloop")
-OUR_DISTRIBUTIONS = ("celeriac", "msgspec", "redis", "hiredis", "uvloop")
+PEER_DISTRIBUTIONS = (
+    "celery",
+    "kombu",
+    "amqp",
+    "dramatiq",
+    "pika",
+    "huey",
+    "taskiq",
+    "taskiq-redis",
+    "redis",
+    "hiredis",
+    "uvloop",
+)
+OUR_DISTRIBUTIONS = ("celeriac", "msgspec", "pamqp", "redis", "hiredis", "uvloop")
 
 
 def interpreter() -> Path:

@@ -1,4 +1,4 @@
-"""The stand: a private Redis, folders, and one system at a time on them."""
+"""The stand: a private Redis, a private RabbitMQ where one is asked for, folders, and one system at a time on them."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from typing import Any, Self
 from benchmarks.errors import BenchmarkError
 from benchmarks.marks import Marks
 from benchmarks.processes import Program, wait_until
+from benchmarks.rabbitmq_server import RabbitMQ
 from benchmarks.redis_server import RedisServer
-from benchmarks.systems.system import REDIS, Subject
+from benchmarks.systems.system import EMBEDDED, RABBITMQ, REDIS, RPC, Subject
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 IN_MEMORY = Path("/dev/shm")
@@ -35,6 +36,7 @@ class Run:
     """One subject on one store, with or without results: its processes, its queue, its marks."""
 
     def __init__(self, stand: Stand, subject: Subject, store: str, results: bool, server: RedisServer | None) -> None:
+        self.stand = stand
         self.subject = subject
         self.store = store
         self.results = results
@@ -43,33 +45,38 @@ class Run:
         self.file = self.folder / "store" / "queue.sqlite3"
         memory = Path(tempfile.mkdtemp(dir=stand.memory))
         self.marks = Marks(memory)
+        self.broker = self.server.url if store == REDIS else stand.rabbitmq().place() if store == RABBITMQ else ""
 
     def environment(self) -> dict[str, str]:
         """The variables by which application and tasks find their surroundings."""
-        on_redis = self.store == REDIS
+        rpc = self.subject.variant == RPC
         return {
             "PYTHONPATH": str(CHECKOUT),
             "PYTHONWARNINGS": "ignore",
-            "BENCHMARK_BROKER": self.server.url if on_redis else "",
+            "BENCHMARK_BROKER": self.broker,
+            "BENCHMARK_BACKEND": "" if self.store == EMBEDDED else "rpc://" if rpc else self.server.url,
             "BENCHMARK_STORE": str(self.file),
             "BENCHMARK_RESULTS": "1" if self.results else "0",
             "BENCHMARK_VARIANT": self.subject.variant,
             **dict(self.subject.settings),
             **self.marks.environment(),
-            **({} if on_redis else self.subject.system.environment(self.file)),
+            **(self.subject.system.environment(self.file) if self.store == EMBEDDED else {}),
         }
 
     def clear(self) -> None:
         """Empty the store and the marks."""
         self.marks.clear()
-        if self.store == REDIS:
+        if self.store != EMBEDDED:
             self.server.flush()
+            # A place on RabbitMQ is new; what one run leaves there nobody meets again.
         else:
             shutil.rmtree(self.file.parent, ignore_errors=True)
             self.file.parent.mkdir()
 
     def save(self) -> Any:
-        """The whole content of the store, for `restore`."""
+        """The whole content of the store, for `restore`; None where that cannot be had (RabbitMQ)."""
+        if self.store == RABBITMQ:
+            return None
         if self.store == REDIS:
             return self.server.dump()
         return {path.name: path.read_bytes() for path in self.file.parent.iterdir() if path.is_file()}
@@ -88,6 +95,10 @@ class Run:
         system = self.subject.system
         if self.store == REDIS:
             return system.settled_on_redis(self.server, results)
+        if self.store == RABBITMQ:
+            # Results that are messages wait in a queue that only their client knows.
+            results = 0 if self.subject.variant == RPC else results
+            return system.settled_on_rabbitmq(self.stand.rabbitmq().ready(self.broker), self.server, results)
         return system.settled_on_sqlite(self.file, results)
 
     @contextlib.contextmanager
@@ -182,6 +193,7 @@ class Stand:
 
     def __init__(self) -> None:
         self._stack = ExitStack()
+        self._rabbitmq: RabbitMQ | None = None
 
     def __enter__(self) -> Self:
         # A terminated run ends its processes like an interrupted one.
@@ -198,6 +210,12 @@ class Stand:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stack.close()
+
+    def rabbitmq(self) -> RabbitMQ:
+        """The private RabbitMQ, started at first use: it takes some seconds and a share of the memory."""
+        if self._rabbitmq is None:
+            self._rabbitmq = self._stack.enter_context(RabbitMQ())
+        return self._rabbitmq
 
     def run(self, subject: Subject, store: str, results: bool = True, server: RedisServer | None = None) -> Run:
         """A fresh, empty place for `subject`; on `server` instead of the shared Redis when one is given."""

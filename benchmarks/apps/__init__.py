@@ -8,7 +8,9 @@ from __future__ import annotations
 import os
 
 BROKER = os.environ.get("BENCHMARK_BROKER", "")
-"""URL of the private Redis; empty for the embedded broker."""
+"""URL of the private broker; empty for the embedded one."""
+BACKEND = os.environ.get("BENCHMARK_BACKEND", "")
+"""URL of the private Redis, or `rpc://`, where results are stored."""
 STORE = os.environ.get("BENCHMARK_STORE", "")
 """Path of the embedded broker's file."""
 RESULTS = os.environ.get("BENCHMARK_RESULTS", "1") == "1"

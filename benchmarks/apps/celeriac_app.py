@@ -1,4 +1,4 @@
-"""Celeriac as its users write it: on Redis, or with nothing configured on the embedded broker.
+"""Celeriac as its users write it: on Redis, on RabbitMQ, or with nothing configured on the embedded broker.
 
 Variant `early`: the defaults that Celery programs get under the drop-in (acknowledged before the task runs).
 """
@@ -8,12 +8,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from benchmarks import marks
-from benchmarks.apps import BROKER, RESULTS, VARIANT
+from benchmarks.apps import BACKEND, BROKER, RESULTS, VARIANT
 from benchmarks.apps.sender import ANSWER_LIMIT, Sender
 from celeriac import Celeriac
 
 # The embedded broker's file is named by CELERIAC_STORE, which the driver sets.
-app = Celeriac("bench", broker=BROKER, backend=BROKER) if BROKER else Celeriac("bench")
+app = Celeriac("bench", broker=BROKER, backend=BACKEND) if BROKER else Celeriac("bench")
 app.conf.task_ignore_result = not RESULTS
 if VARIANT == "early":
     app.conf.task_acks_late = False

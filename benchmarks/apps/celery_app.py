@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 from celery import Celery
 
 from benchmarks import marks
-from benchmarks.apps import BROKER, RESULTS
+from benchmarks.apps import BACKEND, BROKER, RESULTS
 from benchmarks.apps.sender import ANSWER_LIMIT, Sender
 
 # Without results there is no backend, as when a Celery user configures none.
-app = Celery("bench", broker=BROKER, backend=BROKER if RESULTS else None)
+app = Celery("bench", broker=BROKER, backend=BACKEND if RESULTS else None)
 app.conf.broker_connection_retry_on_startup = True
 
 

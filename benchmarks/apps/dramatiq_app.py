@@ -1,4 +1,4 @@
-"""dramatiq on Redis as its users write it."""
+"""dramatiq on Redis or RabbitMQ as its users write it."""
 # mypy: disable-error-code="import-not-found,import-untyped,untyped-decorator,misc"
 # pyright: reportMissingImports=false, reportAttributeAccessIssue=false, reportFunctionMemberAccess=false
 
@@ -7,19 +7,20 @@ from __future__ import annotations
 import time
 
 import dramatiq
+from dramatiq.brokers.rabbitmq import RabbitmqBroker
 from dramatiq.brokers.redis import RedisBroker
 from dramatiq.results import Results
 from dramatiq.results.backends import RedisBackend
 
 from benchmarks import marks
-from benchmarks.apps import BROKER, RESULTS
+from benchmarks.apps import BACKEND, BROKER, RESULTS
 from benchmarks.apps.sender import ANSWER_LIMIT, Sender
 
 MILLISECONDS = 1_000
 
-broker = RedisBroker(url=BROKER)
+broker = RabbitmqBroker(url=BROKER) if BROKER.startswith("amqp") else RedisBroker(url=BROKER)
 if RESULTS:
-    broker.add_middleware(Results(backend=RedisBackend(url=BROKER)))
+    broker.add_middleware(Results(backend=RedisBackend(url=BACKEND)))
 dramatiq.set_broker(broker)
 
 options = {"store_results": True} if RESULTS else {}

@@ -13,7 +13,7 @@ from benchmarks.measure.scheduled import METRICS as SCHEDULED
 from benchmarks.measure.scheduled import Scheduled
 from benchmarks.measure.start_latency import StartLatency
 from benchmarks.measure.starting import COLD_START, IMPORT, ColdStart, ImportTime
-from benchmarks.systems.system import EMBEDDED
+from benchmarks.systems.system import EMBEDDED, RABBITMQ
 
 LATENCY = (P50, P95, P99)
 
@@ -33,6 +33,10 @@ def all_measurements() -> list[Measurement]:
         RoundTrip("embedded-round-trip", "Sequential round trip, embedded broker", LATENCY, store=EMBEDDED),
         Enqueue("embedded-enqueue", "Enqueue one by one, embedded broker", (RATE,), store=EMBEDDED),
         Batch("embedded-enqueue-batch", "Enqueue as a batch, embedded broker", (RATE,), store=EMBEDDED),
+        Drain("rabbitmq-drain", "Drain with results, RabbitMQ and Redis", store=RABBITMQ),
+        RoundTrip("rabbitmq-round-trip", "Sequential round trip, RabbitMQ and Redis", LATENCY, store=RABBITMQ),
+        Enqueue("rabbitmq-enqueue", "Enqueue one by one, RabbitMQ", (RATE,), store=RABBITMQ, results=False),
+        Batch("rabbitmq-enqueue-batch", "Enqueue as a batch, RabbitMQ", (RATE,), store=RABBITMQ, results=False),
         ImportTime("import", "Import time", (IMPORT,)),
         ColdStart("cold-start", "Cold start of a worker, Redis", (COLD_START,)),
         Idle("idle", "Idle worker, Redis", IDLE),

@@ -5,7 +5,7 @@ ran and the store says that none is waiting or in flight and, where results are 
 the run the harness looks at a file size only; the store is asked once the last body has run.
 
 Each system's own client fills the queue, once; later rounds get the same bytes back (DUMP and RESTORE, or a copy of
-the file), which saves minutes and changes nothing for the worker.
+the file), which saves minutes and changes nothing for the worker. On RabbitMQ it is filled anew each time.
 """
 
 from __future__ import annotations
@@ -52,4 +52,5 @@ class Drain(Measurement):
             run.restore(self._preloaded[key])
             return
         run.client("enqueue", count)
-        self._preloaded[key] = run.save()
+        if (saved := run.save()) is not None:
+            self._preloaded[key] = saved

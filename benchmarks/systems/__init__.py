@@ -9,11 +9,12 @@ from benchmarks.systems.celery import Celery
 from benchmarks.systems.dramatiq import Dramatiq
 from benchmarks.systems.floor import Floor
 from benchmarks.systems.huey import Huey
+from benchmarks.systems.pyamqp import PyAmqp
 from benchmarks.systems.system import System
 from benchmarks.systems.taskiq import Taskiq
 
 OURS: tuple[type[System], ...] = (Celeriac, Floor)
-PEERS: tuple[type[System], ...] = (Celery, Dramatiq, Huey, Taskiq)
+PEERS: tuple[type[System], ...] = (Celery, Dramatiq, Huey, Taskiq, PyAmqp)
 NAMES = tuple(system.name for system in (*OURS, *PEERS))
 
 

@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 from benchmarks.redis_server import RedisServer
-from benchmarks.systems.system import Subject, System
+from benchmarks.systems.system import RABBITMQ, RPC, STORES, Ready, Subject, System
 
 POOLS = {"threads": ("-c", "8"), "asyncio": ("-c", "100"), "solo": ()}
 """The pools beside prefork, with a usual capacity of one process."""
@@ -25,13 +25,15 @@ class Celeriac(System):
         """Prefork with our defaults and with the drop-in's, then the other pools."""
         prefork = self._worker("prefork", "-c", "2")
         early = frozenset({"enqueue", "drain", "round-trip", "start-latency"})
+        rabbitmq = frozenset({RABBITMQ})
         pools = tuple(
             Subject(self, " ".join((pool, *options)), self._worker(pool, *options), families=frozenset({"drain"}))
             for pool, options in POOLS.items()
         )
         return (
-            Subject(self, "prefork -c 2", prefork),
+            Subject(self, "prefork -c 2", prefork, stores=STORES | {RABBITMQ}),
             Subject(self, "prefork -c 2, drop-in's defaults", prefork, variant="early", families=early),
+            Subject(self, "prefork -c 2, rpc", prefork, (), RPC, frozenset({"drain", "round-trip"}), rabbitmq),
             *pools,
         )
 
@@ -54,6 +56,10 @@ class Celeriac(System):
     def settled_on_redis(self, server: RedisServer, results: int) -> bool:
         """Nothing is pending; one key a result."""
         return self.pending_on_redis(server) == 0 and server.keys() >= results
+
+    def settled_on_rabbitmq(self, ready: Ready, server: RedisServer, results: int) -> bool:
+        """The queue is empty, one key a result."""
+        return ready("celery") == 0 and server.keys() >= results
 
     def settled_on_sqlite(self, path: Path, results: int) -> bool:
         """Nothing is pending and the results are there."""

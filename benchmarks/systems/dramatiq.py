@@ -1,9 +1,9 @@
-"""dramatiq on Redis."""
+"""dramatiq on Redis and RabbitMQ."""
 
 from __future__ import annotations
 
 from benchmarks.redis_server import RedisServer
-from benchmarks.systems.system import REDIS, Subject, System
+from benchmarks.systems.system import RABBITMQ, REDIS, Ready, Subject, System
 
 PREFETCH = (("dramatiq_queue_prefetch", "1000"),)
 """Messages fetched ahead: 16 by default with eight threads. Its fastest setting for short tasks of those tried here
@@ -21,7 +21,7 @@ class Dramatiq(System):
     def subjects(self) -> tuple[Subject, ...]:
         """Its defaults on two processes, its fastest setting, and one thread a process as a prefork pool has."""
         drain, also_calls = frozenset({"drain"}), frozenset({"drain", "round-trip"})
-        threads, stores = self._worker("2", "8"), frozenset({REDIS})
+        threads, stores = self._worker("2", "8"), frozenset({REDIS, RABBITMQ})
         return (
             Subject(self, "-p 2 -t 8", threads, stores=stores),
             Subject(self, "-p 2 -t 8, prefetch 1000", threads, (), "", drain, stores, PREFETCH),
@@ -34,3 +34,7 @@ class Dramatiq(System):
     def settled_on_redis(self, server: RedisServer, results: int) -> bool:
         """A message stays in its queue's table until it is acknowledged; one key a result."""
         return server.command("HLEN", "dramatiq:default.msgs") == 0 and server.keys() >= results
+
+    def settled_on_rabbitmq(self, ready: Ready, server: RedisServer, results: int) -> bool:
+        """The queue is empty, one key a result."""
+        return ready("default") == 0 and server.keys() >= results

@@ -6,6 +6,7 @@ A driver knows command lines and key names. What a user of the system would writ
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -14,7 +15,13 @@ from benchmarks.redis_server import RedisServer
 
 REDIS = "redis"
 EMBEDDED = "sqlite"
+RABBITMQ = "rabbitmq"
+"""Messages on RabbitMQ; results on Redis or where the subject's variant says."""
+RPC = "rpc"
+"""The variant whose results travel as messages, to the client's own queue."""
 STORES = frozenset({REDIS, EMBEDDED})
+"""Those that a way of running a system takes part in unless it says otherwise."""
+Ready = Callable[[str], int]
 FAMILIES = frozenset({"enqueue", "drain", "round-trip", "start-latency", "scheduled", "idle", "cold-start", "import"})
 """Kinds of measurements; a way of running a system takes part in some of them."""
 
@@ -73,6 +80,10 @@ class System(ABC):
     @abstractmethod
     def settled_on_redis(self, server: RedisServer, results: int) -> bool:
         """Whether no task waits or is in flight any more and `results` results are stored."""
+
+    def settled_on_rabbitmq(self, ready: Ready, server: RedisServer, results: int) -> bool:
+        """The same for RabbitMQ, where `ready(queue)` is how many messages wait, and results on Redis."""
+        raise NotImplementedError(f"{self.name} is not measured on RabbitMQ")
 
     def settled_on_sqlite(self, path: Path, results: int) -> bool:
         """The same for the embedded broker's file at `path`."""
