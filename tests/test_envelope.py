@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from celeriac.envelope import PRIORITY_MAX, decode, encode, priority_of, read_head
+from celeriac.envelope import PRIORITY_MAX, decode, encode, identity_of, priority_of, read_head, renewed
 from celeriac.exceptions import CorruptMessage
 from celeriac.message import Message
 
@@ -51,6 +51,25 @@ def test_each_copy_has_a_tag_of_its_own():
     message = Message({}, {}, b"")
     tags = {json.loads(encode(message, "", "q"))["properties"]["delivery_tag"] for _ in range(3)}
     assert len(tags) == 3
+
+
+def test_a_message_is_named_by_its_tag():
+    payload = encode(Message({"task": "t", "id": "a"}, {}, b"[]"), "", "q")
+    assert identity_of(payload) == json.loads(payload)["properties"]["delivery_tag"]
+
+
+@pytest.mark.parametrize("properties", [{}, {"delivery_tag": 7}, {"delivery_tag": None}, None, []])
+def test_a_message_without_a_tag_has_no_name(properties):
+    assert identity_of(json.dumps({"body": "", "headers": {}, "properties": properties}).encode()) == ""
+    assert identity_of(b'{"body": ""}') == identity_of(b"\xff") == identity_of(b"[" * 100_000) == ""
+
+
+@given(headers, st.binary())
+def test_a_renewed_message_differs_in_its_name_only(own, body):
+    payload = encode(Message(own, {"correlation_id": "a", "priority": 3}, body), "exchange", "key")
+    again = renewed(payload)
+    assert identity_of(again) not in ("", identity_of(payload))
+    assert json.loads(again.replace(identity_of(again).encode(), identity_of(payload).encode())) == json.loads(payload)
 
 
 def test_a_body_that_is_text_is_read_as_utf_8():

@@ -22,16 +22,31 @@ from celeriac.message import Head, Message, head_of
 from celeriac.serialization.json import decode as decode_typed_json
 from celeriac.serialization.json import encode as encode_typed_json
 
-__all__ = ["PRIORITY_MAX", "decode", "encode", "priority_of", "read_head"]
+__all__ = ["PRIORITY_MAX", "decode", "encode", "identity_of", "priority_of", "read_head", "renewed", "reply_to_of"]
 
 PRIORITY_MAX: Final = 9
 """Virtual transports clamp priorities to 0..9 (protocol.md, section 4)."""
+
+
+_OUT_OF_RANGE: Final = "Number out of range"
+"""How msgspec begins to complain of a number that the standard library reads as infinite."""
 
 
 class _Headed(msgspec.Struct):
     """The envelope as admission reads it: everything else is skipped."""
 
     headers: Head
+
+
+class _Tag(msgspec.Struct, frozen=True):
+    delivery_tag: str = ""
+    reply_to: str | None = None
+
+
+class _Tagged(msgspec.Struct):
+    """The envelope's name for one message: everything else is skipped."""
+
+    properties: _Tag = _Tag()
 
 
 class _Envelope(msgspec.Struct, rename={"content_type": "content-type", "content_encoding": "content-encoding"}):
@@ -43,6 +58,7 @@ class _Envelope(msgspec.Struct, rename={"content_type": "content-type", "content
 
 
 _decode_head = msgspec.json.Decoder(_Headed).decode
+_decode_tagged = msgspec.json.Decoder(_Tagged).decode
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _encode_json = msgspec.json.Encoder().encode
 
@@ -97,7 +113,8 @@ def _envelope_of(payload: bytes) -> _Envelope:
     try:
         return _decode_envelope(payload)
     except msgspec.ValidationError as error:
-        raise CorruptMessage(f"not a task message: {error}") from None
+        if not str(error).startswith(_OUT_OF_RANGE):
+            raise CorruptMessage(f"not a task message: {error}") from None
     except (msgspec.DecodeError, ValueError, RecursionError):
         pass
     # Celery's JSON may hold NaN or Infinity, in a user's header for instance. The standard library reads those too.
@@ -140,3 +157,33 @@ def priority_of(message: Message) -> int:
     if not isinstance(priority, int):
         return 0
     return max(0, min(PRIORITY_MAX, priority))
+
+
+def identity_of(payload: bytes) -> str:
+    """What names this message and no other, however often it is delivered: the tag that each publication makes anew.
+
+    Returns "" for a message without one: a task id can be used again on purpose, so it names no message.
+    """
+    try:
+        return _decode_tagged(payload).properties.delivery_tag
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return ""
+
+
+def reply_to_of(payload: bytes) -> str:
+    """The queue that results of this message are sent to, "" when there is none."""
+    try:
+        return _decode_tagged(payload).properties.reply_to or ""
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return ""
+
+
+def renewed(payload: bytes) -> bytes:
+    """The same call as a new message, with an identity of its own.
+
+    Raises:
+        CorruptMessage: the payload is not an envelope.
+    """
+    message = decode(payload)
+    info = message.properties.get("delivery_info") or {}
+    return encode(message, str(info.get("exchange") or ""), str(info.get("routing_key") or ""))

@@ -256,7 +256,7 @@ async def test_the_result_of_an_early_acknowledged_task_waits_too(pair: Pair) ->
 
 async def test_a_worker_takes_nothing_new_while_too_many_results_wait(pair: Pair) -> None:
     worker, delivery = await begin(pair)
-    worker.outbox = outbox.Outbox(worker.broker, worker.backend, size=1)
+    worker.outbox = outbox.Outbox(worker.steps, worker.duplicates, size=1)
     await worker.publish([message("b")])
     faulty(worker.backend).down = True
     assert (await worker.settle([finished(delivery)], [QUEUE], 5)).deliveries == []
@@ -270,7 +270,7 @@ async def test_a_worker_takes_nothing_new_while_too_many_results_wait(pair: Pair
 
 async def test_a_large_result_fills_the_outbox(pair: Pair) -> None:
     worker, delivery = await begin(pair)
-    worker.outbox = outbox.Outbox(worker.broker, worker.backend, size_in_bytes=1000)
+    worker.outbox = outbox.Outbox(worker.steps, worker.duplicates, size_in_bytes=1000)
     faulty(worker.backend).down = True
     await worker.settle([Settlement(delivery.claim, result=ResultRecord("a", b"x" * 1000))])
     assert worker.outbox.full

@@ -9,8 +9,8 @@ import msgspec
 
 from celeriac.exceptions import BackendError
 from celeriac.stores.forwarding import Forwarding, SyncForwarding
-from celeriac.stores.outbox import says_anything, without_result
-from celeriac.stores.store import Received, ResultRecord, Settlement, Store, SyncStore
+from celeriac.stores.steps import says_anything, without_result
+from celeriac.stores.store import Outgoing, Received, ResultRecord, Settlement, Store, SyncStore
 
 __all__ = ["NoResults", "ResultsDisabled", "SyncNoResults"]
 
@@ -32,7 +32,7 @@ class NoResults(Forwarding):
 
     def __init__(self, broker: Store) -> None:
         super().__init__(broker)
-        self.capabilities = msgspec.structs.replace(broker.capabilities, results=False)
+        self.capabilities = msgspec.structs.replace(broker.capabilities, results=False, records=False)
         self._warned = False
 
     async def settle(self, settlements: Sequence[Settlement], queues: Sequence[str] = (), limit: int = 0) -> Received:
@@ -45,6 +45,12 @@ class NoResults(Forwarding):
 
     async def store_results(self, records: Sequence[ResultRecord]) -> None:
         """Do nothing: results are disabled."""
+
+    async def record(
+        self, settlements: Sequence[Settlement], published: Sequence[str] = ()
+    ) -> list[list[Outgoing] | None]:
+        """Raise ResultsDisabled."""
+        raise ResultsDisabled
 
     async def results(self, task_ids: Sequence[str]) -> list[bytes | None]:
         """Raise ResultsDisabled."""
@@ -66,7 +72,7 @@ class SyncNoResults(SyncForwarding):
 
     def __init__(self, broker: SyncStore) -> None:
         super().__init__(broker)
-        self.capabilities = msgspec.structs.replace(broker.capabilities, results=False)
+        self.capabilities = msgspec.structs.replace(broker.capabilities, results=False, records=False)
 
     def store_results(self, records: Sequence[ResultRecord]) -> None:
         """Do nothing: results are disabled."""

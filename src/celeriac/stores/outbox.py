@@ -7,12 +7,11 @@ import logging
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-import msgspec
+from celeriac.stores.duplicates import Duplicates
+from celeriac.stores.steps import UNREACHABLE, Steps, Stored
+from celeriac.stores.store import Disposition, Settlement
 
-from celeriac.exceptions import BackendError, OperationalError, StoreError
-from celeriac.stores.store import Disposition, Received, Settlement, Store
-
-__all__ = ["UNREACHABLE", "Outbox", "only_result", "says_anything", "without_result"]
+__all__ = ["Outbox"]
 
 logger = logging.getLogger(__name__)
 
@@ -29,28 +28,26 @@ FIRST_PAUSE: Final = 0.1
 LONGEST_PAUSE: Final = 5.0
 """Seconds between two attempts to reach the backend; each pause is twice the one before."""
 
-UNREACHABLE: Final = (OperationalError, BackendError, StoreError)
-"""What a store raises when it cannot do now what it could do later."""
-
 
 class Outbox:
     """Settlements that wait for the backend.
 
     1. ``post`` takes them and starts a task that writes them, oldest first, until none is left.
-    2. Each is written in two steps: the result to the backend, then the rest to the broker. Both may be repeated.
+    2. Each is written in the steps of any other settlement, all of which may be repeated.
     3. ``claims`` are those whose leases must be renewed meanwhile; ``drop`` takes out those that were lost anyway.
     4. ``close`` gives the writing one more moment and returns how many are left.
 
     Args:
-        broker, backend: where the two steps go.
+        steps: of a settlement.
+        duplicates: for those whose record somebody has stored before.
         size, size_in_bytes: from where on it is full.
     """
 
     def __init__(
-        self, broker: Store, backend: Store, size: int = OUTBOX_SIZE, size_in_bytes: int = OUTBOX_BYTES
+        self, steps: Steps, duplicates: Duplicates, size: int = OUTBOX_SIZE, size_in_bytes: int = OUTBOX_BYTES
     ) -> None:
-        self._broker = broker
-        self._backend = backend
+        self._steps = steps
+        self._duplicates = duplicates
         self._size = size
         self._size_in_bytes = size_in_bytes
         self._bytes = 0
@@ -75,7 +72,7 @@ class Outbox:
         return self._by_claim.keys()
 
     def post(
-        self, settlements: Sequence[Settlement], storing: asyncio.Future[Received] | None = None, outage: str = ""
+        self, settlements: Sequence[Settlement], storing: asyncio.Future[Stored] | None = None, outage: str = ""
     ) -> None:
         """Take settlements.
 
@@ -119,7 +116,7 @@ class Outbox:
         self._remove(list(self._waiting))
         return left
 
-    async def _write(self, storing: asyncio.Future[Received] | None) -> None:
+    async def _write(self, storing: asyncio.Future[Stored] | None) -> None:
         if storing is not None:
             # The attempt that did not answer in time. Whether it works in the end does not matter: it is repeated.
             await asyncio.gather(storing, return_exceptions=True)
@@ -142,11 +139,10 @@ class Outbox:
         self._outage = False
 
     async def _write_batch(self, batch: list[Settlement]) -> None:
-        await self._backend.settle([only_result(each) for each in batch])
+        stored = await self._steps.store(batch)
         # Claims that were lost meanwhile are refused here, as any others.
-        rest = [without_result(each) for each in batch if says_anything(each)]
-        if rest:
-            await self._broker.settle(rest)
+        await self._steps.finish(stored.ready)
+        self._duplicates.post(stored.doubtful)
 
     def _remove(self, numbers: Iterable[int]) -> None:
         for number in numbers:
@@ -155,23 +151,6 @@ class Outbox:
                 self._bytes -= _size_of(settlement)
                 self._by_claim.pop(settlement.claim, None)
         self._written.set()
-
-
-def only_result(settlement: Settlement) -> Settlement:
-    """The backend's half of a settlement."""
-    return Settlement(b"", Disposition.NONE, result=settlement.result, chord_part=settlement.chord_part)
-
-
-def without_result(settlement: Settlement) -> Settlement:
-    """The broker's half of a settlement."""
-    if settlement.result is None and settlement.chord_part is None:
-        return settlement
-    return msgspec.structs.replace(settlement, result=None, chord_part=None)
-
-
-def says_anything(settlement: Settlement) -> bool:
-    """The broker has something to do for it."""
-    return settlement.disposition is not Disposition.NONE or bool(settlement.follow_ups)
 
 
 def _size_of(settlement: Settlement) -> int:

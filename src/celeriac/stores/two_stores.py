@@ -1,23 +1,42 @@
 """A broker and a result backend that are two places.
 
-Where both are one store a settlement is one atomic step. Here it is two, in an order that loses nothing whichever of
-the processes and servers dies in between:
+Where both are one store a settlement is one atomic step. Here it is several, in an order that loses nothing whichever
+of the processes and servers dies in between:
 
 1. The backend stores the result and counts the chord part, in one step. Both are idempotent: a stored SUCCESS stays, a
    part counts once.
 2. The broker publishes the follow-ups and acknowledges, in one step that the claim fences.
 
 A crash before 1 or between 1 and 2 leaves the message in flight: its lease ends, another worker runs the task again and
-both steps follow. The other order would lose the result, and acknowledging apart from publishing would lose a chain's
-next step or run it twice.
+both steps follow. The other order would lose the result.
+
+A broker that is not atomic (RabbitMQ) confirms the follow-ups before it is told to acknowledge: a crash in between
+would let the task run again and publish other messages for the same next step, and all that follows from them would
+happen twice. For such a broker, settlements with follow-ups take these steps:
+
+1. The backend stores, in one step, the result and a *record* under the message's identity that holds the follow-ups as
+   they are: ids, bytes and all. If there is such a record already, nothing is stored: the task ran before, and what it
+   recorded then is what counts.
+2. The broker publishes the follow-ups of the record, and confirms them.
+3. The backend marks the record as published, while the broker acknowledges.
+
+Whoever gets the message again runs the task, and finds a record that is marked: he only acknowledges. Or one that is
+not: whoever stored it may be at step 2 just now or be dead, so he looks again a second later (`Duplicates`), and then
+publishes those very follow-ups. What remains is a crash within step 2, or after it and before the mark as well as the
+acknowledgement: then the same messages, with the same ids, are in their queues twice. Each copy runs, but all copies
+share one record, so what follows from them is published once: nothing propagates, and no step ever has two different
+successors. See docs/decisions/0012.
+
+A message without an identity of its own (Celery's producers give none on AMQP) has no record: a task id can be used
+twice on purpose, and taking the second call for a copy of the first would lose what follows from it.
 
 Only the broker can refuse a stale claim, and step 1 does not ask it. So the claims are remembered with the time until
 which their leases cannot have ended (by this process's clock, from before the request that got or renewed them), and a
 settlement that comes later, as after a long suspension, asks the broker first.
 
 A backend that is down must not make finished tasks run again. Their settlements wait in an outbox: their leases are
-renewed with all others, step 1 is repeated until the backend is back, step 2 follows. While the outbox is full no new
-messages are taken, which bounds it.
+renewed with all others, step 1 is repeated until the backend is back, the others follow. While the outbox is full no
+new messages are taken, which bounds it.
 """
 
 from __future__ import annotations
@@ -30,12 +49,15 @@ from typing import Final
 
 import msgspec
 
+from celeriac.stores.duplicates import PATIENCE, Duplicates
 from celeriac.stores.forwarding import Forwarding, SyncForwarding
 from celeriac.stores.options import StoreOptions
-from celeriac.stores.outbox import UNREACHABLE, Outbox, only_result, says_anything, without_result
+from celeriac.stores.outbox import Outbox
+from celeriac.stores.steps import UNREACHABLE, Steps, Stored
 from celeriac.stores.store import (
     Capabilities,
     Disposition,
+    Outgoing,
     Received,
     ResultRecord,
     Settlement,
@@ -57,6 +79,7 @@ class TwoStores(Forwarding):
     1. Results, waits and chord parts go to the backend, everything else to the broker.
     2. Settlements go to the backend first, then to the broker, see the top of this module.
     3. Those that the backend did not take in time wait in the outbox and follow by themselves.
+    4. Those whose record somebody else is about to publish are looked at again a moment later.
 
     ``close`` gives the outbox one more moment; what is left is said in the log, and those tasks run again.
 
@@ -65,6 +88,7 @@ class TwoStores(Forwarding):
         lease: the lifetime of the broker's claims, seconds.
         grace: seconds that a settlement waits for the backend.
         now: the clock that the leases are judged by, seconds.
+        patience: seconds before a record that somebody else stored is looked at again.
     """
 
     def __init__(
@@ -74,12 +98,15 @@ class TwoStores(Forwarding):
         lease: float = StoreOptions.lease,
         grace: float = GRACE,
         now: Callable[[], float] = time.monotonic,
+        patience: float = PATIENCE,
     ) -> None:
         super().__init__(broker)
         self.backend = backend
         self.capabilities = merged_capabilities(broker.capabilities, backend.capabilities)
-        self.outbox = Outbox(broker, backend)
-        self._lease = lease
+        self.steps = Steps(broker, backend)
+        self.duplicates = Duplicates(self.steps, patience)
+        self.outbox = Outbox(self.steps, self.duplicates)
+        self._lease = lease if broker.capabilities.timed_leases else 0.0
         self._grace = grace
         self._now = now
         #: Until when each claim is ours for certain.
@@ -103,6 +130,8 @@ class TwoStores(Forwarding):
                 "stored, and these tasks will run again when their leases end",
                 left,
             )
+        await self.duplicates.close()
+        await self.steps.close(self._grace)
         try:
             await self.backend.close()
         finally:
@@ -127,31 +156,35 @@ class TwoStores(Forwarding):
 
         A claim that is lost while its settlement waits in the outbox is said in the log and not in ``refused``.
         """
-        storing = [each for each in settlements if each.result is not None or each.chord_part is not None]
-        settling = [each for each in settlements if each.result is None and each.chord_part is None]
+        storing: list[Settlement] = []
+        settling: list[Settlement] = []
+        for settlement in settlements:
+            (storing if self.steps.concerns_backend(settlement) else settling).append(settlement)
         stale = await self._stale(storing)
-        storing = [each for each in storing if each.claim not in stale]
-        if storing and await self._store(storing):
-            settling += map(without_result, storing)
+        if stale:
+            storing = [each for each in storing if each.claim not in stale]
+        if storing and (stored := await self._store(storing)) is not None:
+            settling += stored.ready
+            self.duplicates.post(stored.doubtful)
         for settlement in settlements:
             self._certain.pop(settlement.claim, None)
         since = self._now()
-        received = await self.broker.settle(
-            [each for each in settling if says_anything(each)], queues, 0 if self.outbox.full else limit
-        )
+        received = await self.steps.finish(settling, queues, 0 if self.outbox.full else limit)
         self._remember(received, since)
         received.refused = [*stale, *received.refused]
         return received
 
     async def renew(self, claims: Sequence[bytes]) -> list[bytes]:
-        """Renew these and the claims that wait in the outbox."""
+        """Renew these and the claims of finished tasks that wait here."""
+        self.steps.mark()
         certain = self._now() + self._lease
-        lost = await self.broker.renew([*claims, *self.outbox.claims])
+        lost = await self.broker.renew([*claims, *self.outbox.claims, *self.duplicates.claims])
         for claim in claims:
             if claim in self._certain:  # else it was settled meanwhile
                 self._certain[claim] = certain
         for claim in lost:
             self._certain.pop(claim, None)
+        self.duplicates.drop(lost)
         dropped = self.outbox.drop(lost)
         if dropped:
             logger.warning("%d finished tasks run again: their leases were lost while their results waited", dropped)
@@ -161,6 +194,12 @@ class TwoStores(Forwarding):
     async def store_results(self, records: Sequence[ResultRecord]) -> None:
         """See :meth:`celeriac.stores.store.Store.store_results`."""
         await self.backend.store_results(records)
+
+    async def record(
+        self, settlements: Sequence[Settlement], published: Sequence[str] = ()
+    ) -> list[list[Outgoing] | None]:
+        """See :meth:`celeriac.stores.store.Store.record`."""
+        return await self.backend.record(settlements, published)
 
     async def results(self, task_ids: Sequence[str]) -> list[bytes | None]:
         """See :meth:`celeriac.stores.store.Store.results`."""
@@ -179,6 +218,8 @@ class TwoStores(Forwarding):
     def _remember(self, received: Received, since: float) -> None:
         # ``since`` is before the request. A receive that waited got its claims later than that, which only makes the
         # memory more careful than it needs to be.
+        if not self._lease:
+            return
         certain = since + self._lease
         for delivery in received.deliveries:
             self._certain[delivery.claim] = certain
@@ -193,12 +234,12 @@ class TwoStores(Forwarding):
         ]
         return set(await self.broker.renew(doubtful)) if doubtful else set()
 
-    async def _store(self, settlements: list[Settlement]) -> bool:
-        """Store results and chord parts; False when they went to the outbox instead."""
+    async def _store(self, settlements: list[Settlement]) -> Stored | None:
+        """The first step; None when they went to the outbox instead."""
         if self.outbox:  # the backend is taken to be down until these are written
             self.outbox.post(settlements)
-            return False
-        storing = asyncio.ensure_future(self.backend.settle([only_result(each) for each in settlements]))
+            return None
+        storing = asyncio.ensure_future(self.steps.store(settlements))
         try:
             await asyncio.wait({storing}, timeout=self._grace)
         except asyncio.CancelledError:
@@ -210,12 +251,12 @@ class TwoStores(Forwarding):
         else:
             error = storing.exception()
             if error is None:
-                return True
+                return storing.result()
             if not isinstance(error, UNREACHABLE):
                 raise error
             reason = str(error)
         self.outbox.post(settlements, storing, reason)
-        return False
+        return None
 
 
 class SyncTwoStores(SyncForwarding):
@@ -257,6 +298,7 @@ def merged_capabilities(broker: Capabilities, backend: Capabilities) -> Capabili
     return msgspec.structs.replace(
         broker,
         results=backend.results,
+        records=backend.records,
         between_processes=broker.between_processes and backend.between_processes,
         survives_restart=broker.survives_restart and backend.survives_restart,
     )

@@ -21,6 +21,7 @@ from celeriac.ids import new_incarnation
 from celeriac.stores.memory.clock import Clock
 from celeriac.stores.memory.dead import DeadLetters
 from celeriac.stores.memory.queue import Entry, MessageQueue
+from celeriac.stores.memory.records import RecordTable
 from celeriac.stores.memory.results import ResultTable, ResultWait
 from celeriac.stores.memory.revoked import RevocationLog
 from celeriac.stores.memory.waiting import Waiter
@@ -88,6 +89,7 @@ class State:
         self._holders: dict[bytes, Holder] = {}
         self._receivers: dict[str, set[Waiter]] = {}
         self._results = ResultTable()
+        self._records = RecordTable()
         self._result_waiters: set[Waiter] = set()
         self._dead = DeadLetters()
         self._revocations = RevocationLog()
@@ -215,6 +217,13 @@ class State:
         with self._locked() as now:
             for record in records:
                 self._results.store(record, now)
+
+    def record(self, settlements: Iterable[Settlement], published: Iterable[str]) -> list[list[Outgoing] | None]:
+        """Mark records as published, then store what has no record yet."""
+        with self._locked() as now:
+            for identity in published:
+                self._records.store(identity, (), now)
+            return [self._record(each, now) for each in settlements]
 
     def results(self, task_ids: Sequence[str]) -> list[bytes | None]:
         """The stored results, None where there is none."""
@@ -392,13 +401,25 @@ class State:
             if entry is None:
                 return False
             self._dispose(holder, entry, settlement, now)
-        if settlement.result is not None:
-            self._results.store(settlement.result, now)
+        self._store(settlement, now)
         if settlement.follow_ups:
             self._publish(settlement.follow_ups, now)
+        return True
+
+    def _record(self, settlement: Settlement, now: float) -> list[Outgoing] | None:
+        if settlement.identity:
+            found = self._records.find(settlement.identity, now)
+            if found is not None:
+                return found
+            self._records.store(settlement.identity, settlement.follow_ups, now)
+        self._store(settlement, now)
+        return None
+
+    def _store(self, settlement: Settlement, now: float) -> None:
+        if settlement.result is not None:
+            self._results.store(settlement.result, now)
         if settlement.chord_part is not None:
             self._count_part(settlement.chord_part, now)
-        return True
 
     def _dispose(self, holder: Holder, entry: Entry, settlement: Settlement, now: float) -> None:
         match settlement.disposition:

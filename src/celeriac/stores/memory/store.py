@@ -123,6 +123,12 @@ class MemoryStore:
         """Store results; a SUCCESS is never replaced by another state."""
         self._shared().store_results(records)
 
+    async def record(
+        self, settlements: Sequence[Settlement], published: Sequence[str] = ()
+    ) -> list[list[Outgoing] | None]:
+        """See :meth:`celeriac.stores.store.Store.record`."""
+        return self._shared().record(settlements, published)
+
     async def results(self, task_ids: Sequence[str]) -> list[bytes | None]:
         """The stored results, None where there is none."""
         return self._shared().results(task_ids)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import accumulate, zip_longest
@@ -25,6 +26,8 @@ __all__ = [
     "revocation_count",
     "weave",
 ]
+
+logger = logging.getLogger("celeriac.stores.sqlite")
 
 OLDEST_EVERY: Final = 8
 """Every so manieth message is the oldest of any priority, so that none starves."""
@@ -141,6 +144,8 @@ def end_expired(transaction: Transaction, holder: Holder) -> int:
     holder.swept = transaction.now
     expired = transaction.execute(_SQL["end_expired"], (transaction.now,)).fetchall()
     return_messages(transaction, [message_id for message_id, _ in sorted(expired, reverse=True)], losses=1)
+    if expired:
+        logger.warning("a worker was lost: %d of its messages are back in their queues", len(expired))
     return len(expired)
 
 

@@ -10,11 +10,13 @@ import asyncio
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final, TypeVar
 
 from celeriac.exceptions import OperationalError
+from celeriac.stores.bounds import deadline_within
 from celeriac.stores.sqlite import waiters
 from celeriac.stores.sqlite.errors import Locked
 from celeriac.stores.sqlite.file import StoreFile
@@ -39,10 +41,11 @@ class _Job:
         only_reads: it needs no write lock.
         can_skip: it need not happen when nobody waits for it any more.
         abandoned: gets the outcome that nobody waits for any more.
+        deadline: until when it waits for the file's lock, by the monotonic clock.
         outcome, error: what came of it.
     """
 
-    __slots__ = ("abandoned", "can_skip", "error", "future", "only_reads", "operation", "outcome")
+    __slots__ = ("abandoned", "can_skip", "deadline", "error", "future", "only_reads", "operation", "outcome")
 
     def __init__(
         self,
@@ -51,8 +54,10 @@ class _Job:
         only_reads: bool,
         can_skip: bool,
         abandoned: Callable[[Any], None] | None,
+        deadline: float,
     ) -> None:
         self.operation = operation
+        self.deadline = deadline
         self.future = future
         self.only_reads = only_reads
         self.can_skip = can_skip
@@ -66,7 +71,7 @@ class Database:
 
     Args:
         file: the file, used by this thread only from :meth:`open` on.
-        patience: seconds that an operation waits for the file's lock.
+        patience: seconds that an operation waits for the file's lock, less when the bounds of its caller say so.
     """
 
     def __init__(self, file: StoreFile, patience: float) -> None:
@@ -130,7 +135,8 @@ class Database:
             raise OperationalError("this store was opened before a fork: open another one in the child process")
         if quick and not self._unfinished and (done := self._do_now(operation)) is not None:
             return done
-        job = _Job(operation, self._loop.create_future(), only_reads, can_skip, abandoned)
+        deadline = deadline_within(self._patience)
+        job = _Job(operation, self._loop.create_future(), only_reads, can_skip, abandoned, deadline)
         self._unfinished += 1
         self._jobs.put(job)
         return job.future
@@ -233,10 +239,11 @@ class Database:
 
     def _read(self, jobs: Sequence[_Job]) -> None:
         for job in jobs:
-            job.outcome = self._file.read(job.operation, self._patience)
+            job.outcome = self._file.read(job.operation, max(0.0, job.deadline - time.monotonic()))
 
     def _write(self, jobs: Sequence[_Job]) -> None:
-        outcomes = self._file.run_all([job.operation for job in jobs], self._patience)
+        deadline = max(job.deadline for job in jobs)
+        outcomes = self._file.run_all([job.operation for job in jobs], max(0.0, deadline - time.monotonic()))
         for job, outcome in zip(jobs, outcomes, strict=True):
             job.outcome = outcome
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from celeriac.exceptions import CeleriacError, ImproperlyConfigured, OperationalError
+from celeriac.stores.bounds import deadline_within
 from celeriac.stores.sqlite import errors, place, schema, waiters
 from celeriac.stores.sqlite.checkpoint import LONG_LOG, Checkpoints
 from celeriac.stores.sqlite.locks import describe_writer
@@ -94,26 +95,39 @@ class StoreFile:
 
         Args:
             operation: run once, or again from the start in another transaction.
-            patience: seconds to wait for the lock.
+            patience: seconds to wait for the lock, less when the caller's bounds say so.
 
         Raises:
             OperationalError: the file stayed locked, or failed.
             StoreError: it is full, read-only, damaged or newer than this release.
         """
-        outcome = self.run_all((operation,), patience)[0]
+        deadline = deadline_within(patience)
+        outcome = self._run_all((operation,), deadline)[0]
         if self.take_checkpoint_due() and self._checkpoints.is_log_long(self.path):
-            self.checkpoint(patience)
+            self._checkpoint(deadline)
         return outcome
 
     def run_all(self, operations: Sequence[Operation[T]], patience: float) -> list[T]:
         """Run several operations in one transaction: all of them happen, or none; see :meth:`run`."""
-        with self._lock:
-            outcomes, dead = self._attempt(operations, patience)
+        return self._run_all(operations, deadline_within(patience))
+
+    def _run_all(self, operations: Sequence[Operation[T]], deadline: float) -> list[T]:
+        self._acquire(deadline)
+        try:
+            outcomes, dead = self._attempt(operations, deadline)
             while dead:
                 logger.info("%d waiting processes of %s are gone", len(dead), self.path)
                 self.forget_waiters(dead)
-                _, dead = self._attempt((partial(waiters.forget, sockets=dead),), patience)
+                _, dead = self._attempt((partial(waiters.forget, sockets=dead),), deadline)
             return outcomes
+        finally:
+            self._lock.release()
+
+    def _acquire(self, deadline: float) -> None:
+        """Get this process's own lock: another thread may hold it while it waits for the file's."""
+        began = time.monotonic()
+        if not self._lock.acquire(timeout=min(max(0.0, deadline - began), threading.TIMEOUT_MAX)):
+            raise errors.locked(self.path, time.monotonic() - began)
 
     def try_run(self, operation: Operation[T]) -> tuple[T, list[str]] | None:
         """Run one operation now if nobody is long in the way; None when somebody is, and nothing was done.
@@ -126,7 +140,7 @@ class StoreFile:
         try:
             if self._connection is None:
                 return None
-            outcomes, dead = self._attempt((operation,), SHORT_PATIENCE)
+            outcomes, dead = self._attempt((operation,), time.monotonic() + SHORT_PATIENCE)
             return outcomes[0], dead
         except errors.Locked:
             return None
@@ -144,24 +158,34 @@ class StoreFile:
 
     def checkpoint(self, patience: float) -> None:
         """Copy the log back into the file; what was committed is safe in the log already, whatever comes of it."""
+        self._checkpoint(deadline_within(patience))
+
+    def _checkpoint(self, deadline: float) -> None:
         try:
-            with self._lock:
-                self._guarded(lambda: self._checkpoints.run(self._connected(patience)))
+            self._acquire(deadline)
+            try:
+                self._guarded(lambda: self._checkpoints.run(self._connected(deadline)))
+            finally:
+                self._lock.release()
         except CeleriacError as error:
             logger.warning("could not shorten the log of %s, trying again later: %s", self.path, error)
 
     def read(self, operation: Operation[T], patience: float) -> T:
         """Run an operation that only reads, on one state of the file; it waits for nobody who writes."""
-        with self._lock:
-            return self._guarded(partial(self._read, operation, patience))
+        deadline = deadline_within(patience)
+        self._acquire(deadline)
+        try:
+            return self._guarded(partial(self._read, operation, deadline))
+        finally:
+            self._lock.release()
 
     def close(self) -> None:
         """Disconnect. The next operation connects again."""
         with self._lock:
             self._disconnect()
 
-    def _attempt(self, operations: Sequence[Operation[T]], patience: float) -> tuple[list[T], list[str]]:
-        outcomes, rings = self._guarded(partial(self._write, operations, patience))
+    def _attempt(self, operations: Sequence[Operation[T]], deadline: float) -> tuple[list[T], list[str]]:
+        outcomes, rings = self._guarded(partial(self._write, operations, deadline))
         return outcomes, self._ringer.ring(rings) if rings else []
 
     def _guarded(self, step: Callable[[], T]) -> T:
@@ -177,9 +201,9 @@ class StoreFile:
             self._roll_back()
             raise
 
-    def _write(self, operations: Sequence[Operation[T]], patience: float) -> tuple[list[T], set[str]]:
-        connection = self._connected(patience)
-        self._retry(partial(connection.execute, "BEGIN IMMEDIATE"), patience)
+    def _write(self, operations: Sequence[Operation[T]], deadline: float) -> tuple[list[T], set[str]]:
+        connection = self._connected(deadline)
+        self._retry(partial(connection.execute, "BEGIN IMMEDIATE"), deadline)
         transaction = Transaction(connection, self.clock())
         outcomes = [operation(transaction) for operation in operations]
         if transaction.made_ready or transaction.held_until:
@@ -188,16 +212,16 @@ class StoreFile:
         self._checkpoints.count(connection)
         return outcomes, transaction.rings
 
-    def _read(self, operation: Operation[T], patience: float) -> T:
-        connection = self._connected(patience)
+    def _read(self, operation: Operation[T], deadline: float) -> T:
+        connection = self._connected(deadline)
         connection.execute("BEGIN")
         transaction = Transaction(connection, self.clock())
-        outcome = self._retry(partial(operation, transaction), patience)
+        outcome = self._retry(partial(operation, transaction), deadline)
         connection.execute("COMMIT")
         return outcome
 
-    def _retry(self, step: Callable[[], T], patience: float) -> T:
-        """Repeat a step while somebody else holds a lock."""
+    def _retry(self, step: Callable[[], T], deadline: float) -> T:
+        """Repeat a step while somebody else holds a lock, at least once and until the deadline (monotonic)."""
         pause, begin, warned = FIRST_PAUSE, 0.0, False
         while True:
             try:
@@ -207,7 +231,7 @@ class StoreFile:
                     raise
             now = time.monotonic()
             begin = begin or now
-            if now - begin >= patience:
+            if now >= deadline:
                 raise errors.locked(self.path, now - begin)
             if now - begin >= WARN_AFTER and not warned:
                 warned = True
@@ -220,7 +244,7 @@ class StoreFile:
         if self._connection is not None and self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
 
-    def _connected(self, patience: float) -> sqlite3.Connection:
+    def _connected(self, deadline: float) -> sqlite3.Connection:
         if self._owner != os.getpid():
             self._leave_parent()
         connection = self._connection
@@ -233,9 +257,9 @@ class StoreFile:
                 return connection
             logger.error("%s was moved or deleted while it was in use; opening the file that is there now", self.path)
             self._disconnect()
-        return self._connect(patience)
+        return self._connect(deadline)
 
-    def _connect(self, patience: float) -> sqlite3.Connection:
+    def _connect(self, deadline: float) -> sqlite3.Connection:
         if sqlite3.sqlite_version_info < OLDEST_SQLITE:
             needed = ".".join(map(str, OLDEST_SQLITE))
             raise ImproperlyConfigured(
@@ -248,7 +272,7 @@ class StoreFile:
             self.path, timeout=0, isolation_level=None, cached_statements=CACHED_STATEMENTS, check_same_thread=False
         )
         try:
-            self._set_up(connection, patience)
+            self._set_up(connection, deadline)
         except BaseException:
             connection.close()
             raise
@@ -258,11 +282,11 @@ class StoreFile:
         self._checked = time.monotonic()
         return connection
 
-    def _set_up(self, connection: sqlite3.Connection, patience: float) -> None:
+    def _set_up(self, connection: sqlite3.Connection, deadline: float) -> None:
         # Any of these may find the file locked: by who makes it at this moment, or recovers its log after a crash.
         for pragma in (*_PRAGMAS, f"PRAGMA synchronous = {self._synchronous}"):
-            self._retry(partial(connection.execute, pragma), patience)
-        self._retry(partial(self._set_up_file, connection), patience)
+            self._retry(partial(connection.execute, pragma), deadline)
+        self._retry(partial(self._set_up_file, connection), deadline)
 
     def _set_up_file(self, connection: sqlite3.Connection) -> None:
         # In one transaction: another process may be making the file at this moment.

@@ -1,4 +1,4 @@
--- The embedded store's file, version 1 (PRAGMA user_version).
+-- The embedded store's file, version 2 (PRAGMA user_version).
 --
 -- Invariants, each kept by every single transaction:
 --   * A row of `message` is a message that is alive, and its id stands in exactly one of `ready`, `held`, `lease`.
@@ -92,6 +92,15 @@ CREATE TABLE chord_part (
     UNIQUE (group_id, position)           -- a redelivered part counts once
 );
 CREATE INDEX chord_part_expires ON chord_part (expires);
+
+-- What ended whose follow-ups another broker is to publish; NULL in `follow_ups` once it has.
+CREATE TABLE settled (
+    id INTEGER PRIMARY KEY,
+    identity TEXT NOT NULL UNIQUE,
+    follow_ups BLOB,
+    expires REAL NOT NULL
+);
+CREATE INDEX settled_expires ON settled (expires);
 
 CREATE TABLE revocation (
     counter INTEGER PRIMARY KEY AUTOINCREMENT, -- its largest value ever is the store's revocation count

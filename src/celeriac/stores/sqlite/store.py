@@ -16,6 +16,7 @@ from celeriac.stores.sqlite import (
     control,
     dead,
     publishing,
+    recording,
     results,
     sweeping,
     waiters,
@@ -24,7 +25,7 @@ from celeriac.stores.sqlite.bell import LoopBell
 from celeriac.stores.sqlite.claiming import Holder
 from celeriac.stores.sqlite.database import Database
 from celeriac.stores.sqlite.file import StoreFile
-from celeriac.stores.sqlite.receiving import LOOK_INTERVAL, Receiver
+from celeriac.stores.sqlite.receiving import LOOK_INTERVAL, QUICK, Receiver
 from celeriac.stores.sqlite.transaction import Transaction
 from celeriac.stores.sqlite.watching import Watch
 from celeriac.stores.store import (
@@ -38,7 +39,7 @@ from celeriac.stores.store import (
     Settlement,
 )
 
-__all__ = ["CAPABILITIES", "SQLiteStore"]
+__all__ = ["CAPABILITIES", "SQLiteStore", "patience_of"]
 
 CAPABILITIES: Final = Capabilities()
 
@@ -66,7 +67,7 @@ class SQLiteStore:
         self._options = options
         self._clock = clock
         self._file = StoreFile(path, options.synchronous, clock)
-        self._database = Database(self._file, _patience(options))
+        self._database = Database(self._file, patience_of(options))
         self._holder = Holder(options)
         self._receiver: Receiver | None = None
         self._watch: Watch | None = None
@@ -176,6 +177,13 @@ class SQLiteStore:
         if records:
             await self._database.submit(partial(results.store, records=records))
 
+    async def record(
+        self, settlements: Sequence[Settlement], published: Sequence[str] = ()
+    ) -> list[list[Outgoing] | None]:
+        """See :meth:`celeriac.stores.store.Store.record`."""
+        operation = partial(recording.record, settlements=settlements, published=published)
+        return await self._database.submit(operation, quick=len(settlements) <= QUICK)
+
     async def results(self, task_ids: Sequence[str]) -> list[bytes | None]:
         """The stored results, None where there is none."""
         return await self._database.submit(partial(results.read, task_ids=task_ids), only_reads=True)
@@ -186,7 +194,7 @@ class SQLiteStore:
         """See :meth:`celeriac.stores.store.Store.wait`."""
         self._receiving()
         if self._watch is None:
-            self._watch = Watch(self._database, self._file.folder)
+            self._watch = Watch(self._database, self._file.folder, self._options.publish_timeout)
         return self._watch.wait(task_ids, ready, timeout)
 
     async def forget(self, task_ids: Sequence[str]) -> None:
@@ -265,7 +273,7 @@ class SQLiteStore:
             folder.remove(name)
 
 
-def _patience(options: StoreOptions) -> float:
+def patience_of(options: StoreOptions) -> float:
     """Seconds that the store may stay locked before an operation fails."""
     if not options.retry:
         return options.publish_timeout

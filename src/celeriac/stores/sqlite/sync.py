@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
@@ -11,9 +12,10 @@ from typing import Final, TypeVar
 from celeriac.exceptions import OperationalError, TimeoutError  # noqa: A004 - the interface's error
 from celeriac.stores.options import StoreOptions
 from celeriac.stores.sqlite import control, publishing, results
+from celeriac.stores.sqlite.errors import Locked
 from celeriac.stores.sqlite.file import StoreFile
 from celeriac.stores.sqlite.receiving import LOOK_INTERVAL
-from celeriac.stores.sqlite.store import CAPABILITIES
+from celeriac.stores.sqlite.store import CAPABILITIES, patience_of
 from celeriac.stores.sqlite.transaction import Operation
 from celeriac.stores.sqlite.wakeup import Bell
 from celeriac.stores.sqlite.watching import timeout_text
@@ -23,6 +25,8 @@ __all__ = ["SyncSQLiteStore"]
 
 T = TypeVar("T")
 
+AT_ONCE: Final = 0.0
+"""Seconds to wait for the lock: none."""
 FEW: Final = 8
 """Tasks of one wait up to which each is looked at when the socket is rung; above, the file knows which were told."""
 
@@ -43,6 +47,7 @@ class SyncSQLiteStore:
 
     def __init__(self, path: Path, options: StoreOptions, clock: Callable[[], float] = time.time) -> None:
         self._patience = options.publish_timeout
+        self._longest_look = patience_of(options)
         self._file = StoreFile(path, options.synchronous, clock)
         self._bells: list[Bell] = []
         # Registrations that are over, by socket: dropped with the next one, so that no result waits for it.
@@ -54,7 +59,8 @@ class SyncSQLiteStore:
         self._closed = True
         for bell in self._bells:
             if bell.is_mine and (over := self._done.get(bell.name)):
-                self._file.run(partial(results.unwatch, socket=bell.name, task_ids=over), self._patience)
+                with suppress(Locked):  # whoever rings it next finds its socket gone
+                    self._file.run(partial(results.unwatch, socket=bell.name, task_ids=over), AT_ONCE)
         while self._bells:
             self._bells.pop().close()
         self._file.close()
@@ -78,13 +84,16 @@ class SyncSQLiteStore:
         self, task_ids: Iterable[str], ready: Callable[[bytes], bool], timeout: float | None
     ) -> Iterator[tuple[str, bytes]]:
         """See :meth:`celeriac.stores.store.SyncStore.wait`."""
-        deadline = None if timeout is None else time.monotonic() + timeout
+        now = time.monotonic()
+        deadline = None if timeout is None else now + timeout
+        # Until when a look at the file may take; without time there is one look all the same.
+        until = now + self._patience if timeout == 0 else deadline
         lacking = dict.fromkeys(task_ids)
         bell = self._take_bell()
         # Tasks that are registered in the file, or may be: a result that was told of is registered no more.
         registered = set(lacking)
         try:
-            found = self._watch(bell, list(lacking), again=False)
+            found = self._watch(bell, list(lacking), until, again=False)
             registered.difference_update(task_id for task_id, _ in found)
             while True:
                 for task_id, payload in found:
@@ -95,16 +104,20 @@ class SyncSQLiteStore:
                     return
                 if unwatched := [task_id for task_id in lacking if task_id not in registered]:
                     registered.update(unwatched)
-                    found = self._watch(bell, unwatched, again=True)
+                    found = self._watch(bell, unwatched, until, again=True)
                     continue
                 left = LOOK_INTERVAL if deadline is None else deadline - time.monotonic()
                 if left <= 0:
                     raise TimeoutError(timeout_text(lacking, timeout))
                 if bell.wait(min(left, LOOK_INTERVAL)):
-                    found = self._told(bell, list(lacking))
+                    found = self._told(bell, list(lacking), until)
                     registered.difference_update(task_id for task_id, _ in found)
                 else:
-                    found = self._watch(bell, list(lacking), again=True)
+                    found = self._watch(bell, list(lacking), until, again=True)
+        except Locked as error:
+            if deadline is None:
+                raise
+            raise TimeoutError(timeout_text(lacking, timeout)) from error
         finally:
             self._return_bell(bell, list(registered))
 
@@ -128,18 +141,26 @@ class SyncSQLiteStore:
         if self._closed:
             raise OperationalError("this store is closed: open another one")
 
-    def _watch(self, bell: Bell, task_ids: list[str], again: bool) -> list[tuple[str, bytes]]:
-        done = self._done.pop(bell.name, ())
-        return self._run(partial(results.watch, socket=bell.name, task_ids=task_ids, again=again, done=done))
-
-    def _told(self, bell: Bell, lacking: list[str]) -> list[tuple[str, bytes]]:
-        """What was stored since the last look; for few tasks it is read without the write lock, which workers need."""
-        if len(lacking) > FEW:
-            return self._run(partial(results.take_told, socket=bell.name))
+    def _watch(self, bell: Bell, task_ids: list[str], until: float | None, again: bool) -> list[tuple[str, bytes]]:
         self._check_open()
-        found = self._file.read(partial(results.look, task_ids=lacking), self._patience)
+        done = self._done.get(bell.name, ())
+        look = partial(results.watch, socket=bell.name, task_ids=task_ids, again=again, done=done)
+        found = self._file.run(look, self._left(until))
+        self._done.pop(bell.name, None)
+        return found
+
+    def _told(self, bell: Bell, lacking: list[str], until: float | None) -> list[tuple[str, bytes]]:
+        """What was stored since the last look; for few tasks it is read without the write lock, which workers need."""
+        self._check_open()
+        if len(lacking) > FEW:
+            return self._file.run(partial(results.take_told, socket=bell.name), self._left(until))
+        found = self._file.read(partial(results.look, task_ids=lacking), self._left(until))
         self._done.setdefault(bell.name, []).extend(task_id for task_id, _ in found)
         return found
+
+    def _left(self, until: float | None) -> float:
+        """Seconds that a look may wait for the file's lock: those that are left, or what the settings allow."""
+        return self._longest_look if until is None else max(AT_ONCE, until - time.monotonic())
 
     def _take_bell(self) -> Bell:
         """A socket for one wait: one that no other wait uses now, made by this process."""
@@ -158,7 +179,9 @@ class SyncSQLiteStore:
             return
         try:
             if registered:
-                self._run(partial(results.unwatch, socket=bell.name, task_ids=registered))
+                self._file.run(partial(results.unwatch, socket=bell.name, task_ids=registered), AT_ONCE)
+        except Locked:
+            self._done.setdefault(bell.name, []).extend(registered)  # with the next look, or when it is closed
         except BaseException:
             bell.close()
             raise

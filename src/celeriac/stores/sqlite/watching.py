@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from functools import partial
+from typing import Final
 
 from celeriac.exceptions import OperationalError, TimeoutError  # noqa: A004 - the interface's error
+from celeriac.stores.bounds import Bounds
 from celeriac.stores.sqlite import results
 from celeriac.stores.sqlite.bell import LoopBell
 from celeriac.stores.sqlite.database import Database
+from celeriac.stores.sqlite.errors import Locked
 from celeriac.stores.sqlite.receiving import LOOK_INTERVAL
 from celeriac.stores.sqlite.wakeup import SocketFolder
 
 __all__ = ["Watch", "timeout_text"]
+
+FOREVER: Final = float("inf")
 
 logger = logging.getLogger("celeriac.stores.sqlite")
 
@@ -68,10 +74,12 @@ class Watch:
     Args:
         database: where the operations run.
         folder: where the bell is.
+        look: seconds that the one look of a wait without time may take.
     """
 
-    def __init__(self, database: Database, folder: SocketFolder) -> None:
+    def __init__(self, database: Database, folder: SocketFolder, look: float) -> None:
         self._database = database
+        self._look = look
         self._bell = LoopBell(folder, self._fetch)
         self._waits: dict[str, set[_Wait]] = {}
         # Tasks that are registered in the file, or may be.
@@ -85,14 +93,22 @@ class Watch:
         self, task_ids: Iterable[str], ready: Callable[[bytes], bool], timeout: float | None
     ) -> AsyncIterator[tuple[str, bytes]]:
         """See :meth:`celeriac.stores.store.Store.wait`."""
-        deadline = None if timeout is None else time.monotonic() + timeout
+        now = time.monotonic()
+        deadline = None if timeout is None else now + timeout
+        # Until when a look at the file may take; without time there is one look all the same.
+        until = now + self._look if timeout == 0 else deadline
         wait = _Wait(task_ids)
         self._add(wait)
         try:
             again = False
             while wait.lacking:
                 if wait.unwatched:
-                    await self._watch(wait, again)
+                    try:
+                        await self._watch(wait, again, FOREVER if until is None else until - time.monotonic())
+                    except (Locked, builtins.TimeoutError) as error:
+                        if deadline is None:
+                            raise
+                        raise TimeoutError(timeout_text(wait.lacking, timeout)) from error
                     again = True
                 for each in wait.take_ready(ready):
                     yield each
@@ -115,11 +131,16 @@ class Watch:
             wait.changed.set()
         self._bell.close()
 
-    async def _watch(self, wait: _Wait, again: bool) -> None:
+    async def _watch(self, wait: _Wait, again: bool, seconds: float) -> None:
         """Watch what is unwatched, and look at what is stored: what came between two looks is not missed."""
         task_ids = list(wait.unwatched)
         self._registered.update(task_ids)
-        found = await self._database.submit(partial(results.watch, socket=self.name, task_ids=task_ids, again=again))
+        with Bounds(seconds) as limits:
+            looking = self._database.submit(
+                partial(results.watch, socket=self.name, task_ids=task_ids, again=again), can_skip=True
+            )
+            async with asyncio.timeout(None if seconds == FOREVER else limits.last):
+                found = await looking
         wait.unwatched.difference_update(task_ids)
         if not again:
             stored = {task_id for task_id, _ in found}

@@ -9,6 +9,9 @@ DELETE FROM dead WHERE id IN (SELECT id FROM dead WHERE expires <= ? ORDER BY ex
 -- name: chord_parts
 DELETE FROM chord_part WHERE rowid IN (SELECT rowid FROM chord_part WHERE expires <= ? ORDER BY expires LIMIT ?)
 
+-- name: settled
+DELETE FROM settled WHERE id IN (SELECT id FROM settled WHERE expires <= ? ORDER BY expires LIMIT ?)
+
 -- name: revocations
 DELETE FROM revocation WHERE counter IN (SELECT counter FROM revocation WHERE expires <= ? LIMIT ?)
 

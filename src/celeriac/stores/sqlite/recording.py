@@ -1,0 +1,52 @@
+"""Records of settlements, where messages are with a broker elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from celeriac.stores import records
+from celeriac.stores.sqlite import results, statements
+from celeriac.stores.sqlite.transaction import Transaction, insert, json_array
+from celeriac.stores.store import Outgoing, Settlement
+
+__all__ = ["record"]
+
+_SQL: Final = statements.load("settled")
+
+
+def record(
+    transaction: Transaction, settlements: Sequence[Settlement], published: Sequence[str]
+) -> list[list[Outgoing] | None]:
+    """See :meth:`celeriac.stores.store.Store.record`."""
+    expires = transaction.now + records.RECORD_LIFETIME
+    insert(transaction, _SQL["store"], [(identity, None, expires) for identity in published])
+    known = _known(transaction, [each.identity for each in settlements if each.identity])
+    fresh: list[tuple[str, bytes, float]] = []
+    stored: list[Settlement] = []
+    outcomes: list[list[Outgoing] | None] = []
+    for settlement in settlements:
+        found = known.get(settlement.identity)
+        outcomes.append(found)
+        if found is not None:
+            continue
+        stored.append(settlement)
+        if settlement.identity:
+            known[settlement.identity] = list(settlement.follow_ups)  # for the same one once more in this batch
+            fresh.append((settlement.identity, records.encode(settlement.follow_ups), expires))
+    insert(transaction, _SQL["store"], fresh)
+    documents = [each.result for each in stored if each.result is not None]
+    if documents:
+        results.store(transaction, documents)
+    parts = [each.chord_part for each in stored if each.chord_part is not None]
+    if parts:
+        results.count_parts(transaction, parts)
+    return outcomes
+
+
+def _known(transaction: Transaction, identities: list[str]) -> dict[str, list[Outgoing]]:
+    """The follow-ups of those that have a record, none when they are published."""
+    if not identities:
+        return {}
+    rows = transaction.execute(_SQL["find"], (json_array(identities), transaction.now)).fetchall()
+    return {identity: [] if held is None else records.decode(held) for identity, held in rows}
