@@ -1,0 +1,11 @@
+"""What RabbitMQ can do."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from celeriac.stores.store import Capabilities
+
+__all__ = ["CAPABILITIES"]
+
+CAPABILITIES: Final = Capabilities(results=False, timed_leases=False, counts_all=False, atomic=False, records=False)

@@ -1,0 +1,247 @@
+"""Settling: what is to be published first, confirmed; then the acknowledgements.
+
+AMQP has no step that does both. A crash between leaves the message unacknowledged: it is delivered again and its
+follow-ups are published once more, with the same ids. What only ends is acknowledged at once, with nothing to wait for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+
+import msgspec
+
+from celeriac.exceptions import CorruptMessage, EncodeError
+from celeriac.stores.amqp import ladder
+from celeriac.stores.amqp.acknowledging import Acknowledging
+from celeriac.stores.amqp.channel import Channel
+from celeriac.stores.amqp.claims import Claims, Held
+from celeriac.stores.amqp.dead import letter
+from celeriac.stores.amqp.publishing import Publisher
+from celeriac.stores.amqp.replies import address_of_reply, reply_of
+from celeriac.stores.amqp.stream import Stream
+from celeriac.stores.amqp.topology import Topology
+from celeriac.stores.amqp.translation import Marks, remarked, task_id_of
+from celeriac.stores.amqp.wire import Publication
+from celeriac.stores.options import StoreOptions
+from celeriac.stores.store import Disposition, Outgoing, ResultRecord, Settlement
+
+__all__ = ["Settling"]
+
+logger = logging.getLogger("celeriac.stores.amqp")
+
+
+class Settling:
+    """Settles for one store.
+
+    Args:
+        claims: what may be settled.
+        publisher: publishes.
+        stream: is told what is given back.
+        topology: what the queues are.
+        options: ``dead_letter_queue`` and ``dead_letter_expires`` count.
+        results: how results are sent; None sends none.
+    """
+
+    def __init__(
+        self,
+        claims: Claims,
+        publisher: Publisher,
+        stream: Stream,
+        topology: Topology,
+        options: StoreOptions,
+        results: StoreOptions | None = None,
+    ) -> None:
+        self._claims = claims
+        self._topology = topology
+        self._publisher = publisher
+        self._stream = stream
+        self._options = options
+        self._results = results
+        self.acknowledging = Acknowledging(claims)
+        self._under_way: dict[bytes, asyncio.Task[None]] = {}
+
+    async def settle(self, settlements: Sequence[Settlement]) -> list[bytes]:
+        """Settle each; returns the claims that are not ours (any more), of which nothing was done.
+
+        Raises:
+            OperationalError, BrokerUnreachable: it is not known what was published; nothing of that is acknowledged.
+        """
+        refused: list[bytes] = []
+        plain: dict[Channel, list[int]] = {}
+        others: list[Settlement] = []
+        said: set[bytes] = set()
+        waited: list[asyncio.Task[None]] = []
+        claims, sends_results = self._claims, self._results is not None
+        for settlement in settlements:
+            claim = settlement.claim
+            if settlement.disposition is Disposition.NONE:
+                others.append(settlement)
+            elif claim in self._under_way:
+                waited.append(self._under_way[claim])
+            elif claim in said:
+                continue
+            elif claim not in claims:
+                refused.append(claim)
+            elif _only_ends(settlement, sends_results):
+                held = claims.pop(claim)
+                assert held is not None
+                plain.setdefault(held.channel, []).append(held.incoming.tag)
+            else:
+                said.add(claim)
+                others.append(settlement)
+        for channel, tags in plain.items():
+            self.acknowledging.acknowledge(channel, tags)
+        if others:
+            waited.append(self._begin(others))
+        for task in waited:
+            await asyncio.shield(task)
+        return refused
+
+    def _begin(self, settlements: Sequence[Settlement]) -> asyncio.Task[None]:
+        """Settle in a task of its own: a caller who is cancelled and settles again must not publish twice."""
+        task = asyncio.create_task(self._settle_others(settlements))
+        for settlement in settlements:
+            if settlement.claim:
+                self._under_way[settlement.claim] = task
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        for claim in [claim for claim, each in self._under_way.items() if each is task]:
+            del self._under_way[claim]
+        if not task.cancelled():
+            task.exception()  # whoever waited has heard of it
+
+    async def _settle_others(self, settlements: Sequence[Settlement]) -> None:
+        publications: list[Publication] = []
+        follow_ups: dict[int, Settlement] = {}
+        returned: list[Settlement] = []
+        now = time.time()
+        for settlement in settlements:
+            for message in settlement.follow_ups:
+                for publication in self._written(message, now):
+                    follow_ups[id(publication)] = settlement
+                    publications.append(publication)
+            held = self._claims.get(settlement.claim)
+            if settlement.result is not None and self._results is not None:
+                publications += _replies(settlement.result, held, self._results)
+            if held is None:
+                continue
+            if settlement.disposition is Disposition.GIVE_BACK and self._keeps_place(held):
+                returned.append(settlement)
+            elif settlement.disposition is not Disposition.ACKNOWLEDGE:
+                publications += self._moved(settlement, held, now)
+        if publications:
+            await self._publish(publications, follow_ups)
+        if returned:
+            await self._note(returned)
+        self._end(settlements)
+
+    def _written(self, message: Outgoing, now: float) -> list[Publication]:
+        """A follow-up as it is published; one that AMQP cannot carry is a dead letter that says why."""
+        try:
+            return self._publisher.addressing.publications([message], now)
+        except (EncodeError, CorruptMessage) as error:
+            logger.error("A follow-up goes to the dead letters: %s", error)
+            return [
+                letter(
+                    b"\0\0", message.payload, message.queue, f"{type(error).__name__}: {error}", 0, now, self._options
+                )
+            ]
+
+    def _moved(self, settlement: Settlement, held: Held, now: float) -> list[Publication]:
+        """The copy of a message that goes elsewhere."""
+        incoming, marks = held.incoming, held.marks
+        match settlement.disposition:
+            case Disposition.HOLD:
+                delay = settlement.delay if settlement.due is None else settlement.due - now
+                marks = Marks(marks.losses, marks.holds + settlement.counted, settlement.granted)
+                properties = _remarked(incoming.properties, marks)
+                milliseconds = ladder.milliseconds(delay)
+                return [self._publisher.addressing.addressed(held.queue, properties, incoming.body, milliseconds)]
+            case Disposition.REDELIVER | Disposition.GIVE_BACK:
+                lost = settlement.disposition is Disposition.REDELIVER
+                marks = msgspec.structs.replace(marks, losses=marks.losses + lost)
+                return [Publication("", held.queue, _remarked(incoming.properties, marks), incoming.body)]
+            case _:
+                return [
+                    letter(
+                        incoming.properties,
+                        incoming.body,
+                        held.queue,
+                        settlement.reason,
+                        marks.losses,
+                        now,
+                        self._options,
+                    )
+                ]
+
+    async def _publish(self, publications: list[Publication], follow_ups: dict[int, Settlement]) -> None:
+        failures = await self._publisher.deliver(publications)
+        dead: list[Publication] = []
+        for publication, error in failures:
+            if id(publication) not in follow_ups:
+                raise error
+            # The task has run; that its follow-up has nowhere to go must neither undo that nor be forgotten.
+            target = publication.exchange or publication.routing_key
+            logger.error("A follow-up goes to the dead letters: %s", error)
+            dead.append(
+                letter(publication.properties, publication.body, target, str(error), 0, time.time(), self._options)
+            )
+        if dead:
+            failures = await self._publisher.deliver(dead)
+            if failures:
+                raise failures[0][1]
+
+    async def _note(self, returned: Sequence[Settlement]) -> None:
+        held = [self._claims.get(each.claim) for each in returned]
+        await self._stream.note_returned([task_id_of(each.incoming.properties) for each in held if each is not None])
+
+    def _keeps_place(self, held: Held) -> bool:
+        """A message that is returned goes to its place in its queue; else a copy is to take its place."""
+        return not held.parked and not self._topology.is_quorum(held.queue)
+
+    def _end(self, settlements: Sequence[Settlement]) -> None:
+        """Acknowledge or return the messages; those whose channel closed meanwhile come back by themselves."""
+        acknowledged: dict[Channel, list[int]] = {}
+        returned: dict[Channel, list[int]] = {}
+        for settlement in settlements:
+            held = self._claims.pop(settlement.claim) if settlement.claim else None
+            if held is not None:
+                gives_back = settlement.disposition is Disposition.GIVE_BACK and self._keeps_place(held)
+                tags = (returned if gives_back else acknowledged).setdefault(held.channel, [])
+                tags.append(held.incoming.tag)
+        for channel, tags in acknowledged.items():
+            self.acknowledging.acknowledge(channel, tags)
+        for channel, tags in returned.items():
+            channel.reject(tags, requeue=True)
+
+
+def _remarked(raw: bytes, marks: Marks) -> bytes:
+    try:
+        return remarked(raw, marks)
+    except CorruptMessage:
+        return raw
+
+
+def _only_ends(settlement: Settlement, sends_results: bool) -> bool:
+    """Nothing is to be published for it."""
+    return (
+        settlement.disposition is Disposition.ACKNOWLEDGE
+        and not settlement.follow_ups
+        and (settlement.result is None or not sends_results)
+    )
+
+
+def _replies(record: ResultRecord, held: Held | None, results: StoreOptions) -> list[Publication]:
+    """A result on its way to whoever waits for it; nothing when nobody does."""
+    reply_to, correlation_id = record.reply_to, record.task_id
+    if held is not None and not reply_to:
+        reply_to, correlation_id = address_of_reply(held.incoming.properties)
+    if not reply_to:
+        return []
+    mode = 2 if results.result_persistent else 1
+    return [reply_of(record, reply_to, correlation_id or record.task_id, results.result_content, mode)]

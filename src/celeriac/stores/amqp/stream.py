@@ -1,0 +1,291 @@
+"""The stream that every worker reads from its beginning: revocations, and notes about messages that were given back.
+
+A stream queue (RabbitMQ 3.9) keeps its messages after they were read, so that a worker that starts later reads them
+too. Entries are JSON and say themselves until when they count:
+
+- ``{"id": ..., "terminate": ..., "signal": ..., "until": ...}``: a revocation.
+- ``{"returned": [...], "until": ...}``: tasks whose messages somebody gave back. RabbitMQ marks a message that was
+  returned to its queue in the same way whether it was given back or its holder was lost; this tells them apart.
+- ``{"payload": ...}``: a broadcast to all who watch for revocations.
+- ``{"mark": ...}``: written by a reader who wants to know that it has read everything that was there.
+
+The count of revocations is the stream's offset after the last one that was read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+import uuid
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from celeriac.exceptions import CorruptMessage, OperationalError
+from celeriac.stores.amqp.channel import Channel
+from celeriac.stores.amqp.declaring import Declarer
+from celeriac.stores.amqp.errors import Disconnected
+from celeriac.stores.amqp.link import Link
+from celeriac.stores.amqp.names import QUEUE_TYPE, REVOCATION_STREAM
+from celeriac.stores.amqp.properties import Properties
+from celeriac.stores.amqp.publishing import Publisher
+from celeriac.stores.amqp.topology import MadeQueue
+from celeriac.stores.amqp.wire import Incoming, Publication
+from celeriac.stores.store import Revocation
+
+__all__ = ["STREAM", "Stream", "revocation_entries"]
+
+logger = logging.getLogger("celeriac.stores.amqp")
+
+STREAM: Final = MadeQueue(
+    REVOCATION_STREAM,
+    {
+        QUEUE_TYPE: "stream",
+        "x-max-age": "7D",
+        "x-max-length-bytes": 64 * 1024 * 1024,
+        "x-stream-max-segment-size-bytes": 1024 * 1024,
+    },
+)
+"""Segments are dropped whole, so small ones let a worker that starts read little."""
+_OFFSET: Final = "x-stream-offset"
+_PREFETCH: Final = 500
+_NOTE_LIFETIME: Final = 3600.0
+"""Seconds after which nobody asks any more why a message came back."""
+_MOST_NOTES: Final = 100_000
+_READ_TIMEOUT: Final = 5.0
+"""Seconds for reading to the end; the caller tries again later."""
+_PERSISTENT: Final = 2
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
+
+
+def entry(content: dict[str, Any]) -> Publication:
+    """An entry as it is published."""
+    properties = Properties(content_type="application/json", delivery_mode=_PERSISTENT)
+    return Publication("", REVOCATION_STREAM, properties.encode(), _encode(content))
+
+
+def broadcast_entry(payload: bytes) -> Publication:
+    """An entry that only those hear of who watch now."""
+    return entry({"payload": payload.decode()})
+
+
+def revocation_entries(revocations: Iterable[Revocation], lifetime: float) -> list[Publication]:
+    """Entries for revocations that count for ``lifetime`` seconds."""
+    until = time.time() + lifetime
+    return [
+        entry({"id": each.task_id, "terminate": each.terminate, "signal": each.signal, "until": until})
+        for each in revocations
+    ]
+
+
+class Stream:
+    """Reads and writes the stream for one store.
+
+    Args:
+        link: to read over.
+        publisher: writes.
+        declarer: makes the stream.
+    """
+
+    def __init__(self, link: Link, publisher: Publisher, declarer: Declarer) -> None:
+        self._link = link
+        self._publisher = publisher
+        self._declarer = declarer
+        self._channel: Channel | None = None
+        self._attaching: asyncio.Task[None] | None = None
+        self._made = False
+        self._next = 0
+        self._revocations: dict[str, tuple[int, float, Revocation]] = {}
+        self._returned: OrderedDict[str, float] = OrderedDict()
+        self._marks: dict[str, asyncio.Future[None]] = {}
+        self._inboxes: list[asyncio.Queue[bytes | None]] = []
+        self._closed = False
+        self.count = 0
+        """Offset after the last revocation that was read."""
+
+    # -------------------------------------------------------------------------------------------------------- writing
+
+    async def revoke(self, revocations: Sequence[Revocation], lifetime: float) -> None:
+        """Write revocations that count for ``lifetime`` seconds."""
+        await self._make()
+        await self._write(revocation_entries(revocations, lifetime))
+
+    async def broadcast(self, payload: bytes) -> None:
+        """Tell all who watch."""
+        await self._make()
+        await self._write([broadcast_entry(payload)])
+
+    async def note_returned(self, task_ids: Sequence[str]) -> None:
+        """Write that these are about to be given back, best before that is done.
+
+        It is only said in the log when it cannot be written: the messages' losses are then one too many.
+        """
+        named = [each for each in task_ids if each]
+        if not named:
+            return
+        try:
+            await self._make()
+            await self._write([entry({"returned": named, "until": time.time() + _NOTE_LIFETIME})])
+        except OperationalError as error:
+            logger.warning("%d messages that are given back will count as lost: %s", len(named), error)
+
+    async def _write(self, entries: list[Publication]) -> None:
+        failures = await self._publisher.deliver(entries)
+        if failures:
+            self._made = False
+            raise failures[0][1]
+
+    async def _make(self) -> None:
+        if not self._made:
+            await self._declarer.run([STREAM])
+            self._made = True
+
+    # -------------------------------------------------------------------------------------------------------- reading
+
+    async def revocations(self, after: int) -> tuple[int, list[Revocation]]:
+        """The revocations after that count, and the count now; see :class:`celeriac.stores.store.Store`."""
+        await self.refresh()
+        now = time.time()
+        for task_id, (_, until, _) in list(self._revocations.items()):
+            if until <= now:
+                del self._revocations[task_id]
+        return self.count, [found for offset, _, found in self._revocations.values() if offset >= after]
+
+    def was_returned(self, task_id: str) -> bool:
+        """Whether a message was given back since it was asked for last; :meth:`refresh` first."""
+        return self._returned.pop(task_id, 0.0) > time.time()
+
+    async def refresh(self) -> None:
+        """Read everything that was written before this call.
+
+        Raises:
+            OperationalError: not within a few seconds.
+        """
+        try:
+            async with asyncio.timeout(_READ_TIMEOUT):
+                while not await self._read_to_end():
+                    pass
+        except TimeoutError:
+            raise OperationalError(
+                f"{self._link.place}: the stream {REVOCATION_STREAM!r} could not be read within "
+                f"{_READ_TIMEOUT:g} seconds"
+            ) from None
+
+    async def _read_to_end(self) -> bool:
+        await self._attach()
+        mark = uuid.uuid4().hex
+        future = self._marks[mark] = asyncio.get_running_loop().create_future()
+        try:
+            await self._write([entry({"mark": mark})])
+            await future
+        except Disconnected:
+            return False
+        finally:
+            self._marks.pop(mark, None)
+        return True
+
+    async def _attach(self) -> None:
+        """Be reading; callers at the same time share the beginning."""
+        if self._channel is not None and self._channel.closed is None:
+            return
+        if self._attaching is None or self._attaching.done():
+            self._attaching = asyncio.create_task(self._begin())
+        await asyncio.shield(self._attaching)
+
+    async def _begin(self) -> None:
+        await self._make()
+        channel = await self._link.channel()
+        channel.on_closed = self._broke
+        offset: Any = self._next if self._next else "first"
+        self._channel = channel
+        await channel.consume(
+            REVOCATION_STREAM,
+            self._arrived,
+            prefetch=_PREFETCH,
+            arguments={_OFFSET: offset},
+            on_cancelled=lambda _: self._ended(),
+        )
+
+    def _ended(self) -> None:
+        """The stream was deleted: it begins anew."""
+        self._made = False
+        self._next = 0
+        if self._channel is not None:
+            self._channel.close()
+        self._broke(Disconnected("the stream of revocations was deleted"))
+
+    def _broke(self, error: Disconnected) -> None:
+        self._channel = None
+        for future in self._marks.values():
+            if not future.done():
+                future.set_exception(error)
+        for inbox in self._inboxes:
+            inbox.put_nowait(b"")  # what was missed is read by whoever is woken so
+
+    def _arrived(self, incomings: list[Incoming]) -> None:
+        channel = self._channel
+        if channel is not None:
+            channel.acknowledge([each.tag for each in incomings])
+        for news in dict.fromkeys(each for each in map(self._read, incomings) if each is not None):
+            for inbox in self._inboxes:
+                inbox.put_nowait(news)
+
+    def _read(self, incoming: Incoming) -> bytes | None:
+        """Take in one entry; what those who watch hear of it, None when it is nothing."""
+        try:
+            offset = int((Properties.decode(incoming.properties).headers or {}).get(_OFFSET, -1))
+            content = _decode(incoming.body)
+        except (CorruptMessage, msgspec.DecodeError, TypeError, ValueError):
+            logger.warning("an entry of the stream %r makes no sense", REVOCATION_STREAM)
+            return None
+        if offset < self._next or not isinstance(content, dict):
+            return None
+        self._next = offset + 1
+        if "mark" in content:
+            future = self._marks.get(content["mark"])
+            if future is not None and not future.done():
+                future.set_result(None)
+            return None
+        if "payload" in content:
+            return str(content["payload"]).encode()
+        until = float(content.get("until", 0.0))
+        if "returned" in content:
+            for task_id in content["returned"]:
+                self._returned[task_id] = until
+            while len(self._returned) > _MOST_NOTES:
+                self._returned.popitem(last=False)
+            return None
+        task_id = str(content.get("id", ""))
+        revocation = Revocation(task_id, bool(content.get("terminate")), str(content.get("signal", "SIGTERM")))
+        self._revocations[task_id] = (offset, until, revocation)
+        self.count = offset + 1
+        return b""
+
+    async def inbox(self) -> AsyncIterator[bytes]:
+        """Something for each time that there are new revocations."""
+        inbox: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._inboxes.append(inbox)
+        try:
+            while not self._closed:
+                await self._attach()
+                payload = await inbox.get()
+                if payload is None:
+                    return
+                yield payload
+        finally:
+            self._inboxes.remove(inbox)
+
+    async def close(self) -> None:
+        """End what waits."""
+        self._closed = True
+        for inbox in self._inboxes:
+            inbox.put_nowait(None)
+        if self._attaching is not None and not self._attaching.done():
+            self._attaching.cancel()
+            with contextlib.suppress(asyncio.CancelledError, OperationalError):
+                await self._attaching

@@ -1,0 +1,156 @@
+"""The synchronous store on RabbitMQ, for clients: it publishes, revokes and broadcasts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from celeriac.stores.amqp import ladder
+from celeriac.stores.amqp.addressing import Addressing
+from celeriac.stores.amqp.capabilities import CAPABILITIES
+from celeriac.stores.amqp.declaring import declaration_failure, send
+from celeriac.stores.amqp.errors import ChannelClosed
+from celeriac.stores.amqp.inboxes import exchange_of
+from celeriac.stores.amqp.refusals import missing_exchange, publication_error
+from celeriac.stores.amqp.stream import STREAM, broadcast_entry, revocation_entries
+from celeriac.stores.amqp.sync_channel import SyncChannel
+from celeriac.stores.amqp.sync_pool import SyncPool
+from celeriac.stores.amqp.topology import BoundQueue, Declaration, MadeQueue, Topology, made
+from celeriac.stores.amqp.translation import content_of
+from celeriac.stores.amqp.wire import Publication
+from celeriac.stores.no_results import ResultsDisabled
+from celeriac.stores.options import StoreOptions
+from celeriac.stores.store import REVOCATIONS, Outgoing, ResultRecord, Revocation
+
+__all__ = ["SyncAmqpStore"]
+
+
+class SyncAmqpStore:
+    """See :class:`celeriac.stores.store.SyncStore`."""
+
+    capabilities = CAPABILITIES
+
+    def __init__(self, options: StoreOptions) -> None:
+        self._options = options
+        self._topology = topology = Topology(options)
+        self._addressing = Addressing(topology, options)
+        self._pool = SyncPool(options)
+        # Shared by threads: entries are only added, and what is made twice does no harm.
+        self._known_exchanges: set[str] = set()
+        self._targets: set[str] = set()
+
+    def close(self) -> None:
+        """Disconnect; the store may be used again."""
+        self._pool.close()
+
+    # -------------------------------------------------------------------------------------------------------- messages
+
+    def publish(self, messages: Sequence[Outgoing]) -> None:
+        """See :meth:`celeriac.stores.store.Store.publish`."""
+        if messages:
+            self._send(self._addressing.publications(messages, time.time()))
+
+    def _send(self, publications: Sequence[Publication]) -> None:
+        """Send and have confirmed; queues that are missing and may be made are made.
+
+        Raises:
+            Unroutable, StoreFull: the first message that was not taken.
+        """
+        self._prepare(publications)
+        refused = self._pool.publish(publications)
+        if not refused:
+            return
+        again: list[Publication] = []
+        for each in refused:
+            publication = publications[each.index]
+            if publication.exchange or not each.is_unroutable:
+                raise publication_error(publication, each)
+            again.append(publication)
+        for queue in {each.routing_key for each in again}:
+            self._declare(self._topology.of_queue(queue))
+        for each in self._pool.publish(again):
+            raise publication_error(again[each.index], each)
+
+    def _prepare(self, publications: Sequence[Publication]) -> None:
+        """Make the exchanges that are needed."""
+        exchanges = {each.exchange: each for each in publications if each.exchange}
+        for name, publication in exchanges.items():
+            if name in self._known_exchanges:
+                continue
+            if name.startswith(ladder.PREFIX):
+                dead = self._options.dead_letter_queue
+                self._declare([MadeQueue(dead), *ladder.declarations(self._addressing.delays, dead)])
+            elif not self._find_exchange(name):
+                raise missing_exchange(publication)
+            self._known_exchanges.add(name)
+        held = {ladder.target_of(each.routing_key) for each in publications if each.exchange.startswith(ladder.PREFIX)}
+        for queue in held - self._targets:
+            binding = BoundQueue(queue, ladder.DELAYED, ladder.pattern_of(queue))
+            self._declare([*self._topology.of_queue(queue), binding])
+            self._targets.add(queue)
+
+    def _find_exchange(self, name: str) -> bool:
+        known = self._topology.exchange(name)
+        if known is not None:
+            self._declare([made(known)])
+            for queue in self._topology.bound_to(name):
+                self._declare(self._topology.of_queue(queue))
+            return True
+        try:
+            self._pool.call(lambda channel: channel.declare_exchange(name, passive=True))
+        except ChannelClosed as error:
+            if error.is_missing:
+                return False
+            raise
+        return True
+
+    def _declare(self, declarations: Iterable[Declaration]) -> None:
+        listed = list(declarations)
+        sent: list[Declaration] = []
+
+        def declare(channel: SyncChannel) -> None:
+            for each in listed:
+                sent.append(each)
+                send(channel, each)
+
+        try:
+            self._pool.call(declare)
+        except ChannelClosed as error:
+            raise declaration_failure(sent[-1], error) from error
+
+    # -------------------------------------------------------------------------------------------------------- results
+
+    def store_results(self, records: Sequence[ResultRecord]) -> None:
+        """Raise ResultsDisabled: RabbitMQ holds messages only."""
+        raise ResultsDisabled
+
+    def results(self, task_ids: Sequence[str]) -> list[bytes | None]:
+        """Raise ResultsDisabled."""
+        raise ResultsDisabled
+
+    def wait(
+        self, task_ids: Iterable[str], ready: Callable[[bytes], bool], timeout: float | None
+    ) -> Iterator[tuple[str, bytes]]:
+        """Raise ResultsDisabled."""
+        raise ResultsDisabled
+
+    def forget(self, task_ids: Sequence[str]) -> None:
+        """Do nothing: there is nothing to forget."""
+
+    # ---------------------------------------------------------------------------------------------- between programs
+
+    def revoke(self, revocations: Sequence[Revocation], lifetime: float) -> None:
+        """See :meth:`celeriac.stores.store.Store.revoke`."""
+        if revocations:
+            self._declare([STREAM])
+            self._send(revocation_entries(revocations, lifetime))
+
+    def broadcast(self, exchange: str, payload: bytes, routing_key: str = "") -> None:
+        """See :meth:`celeriac.stores.store.Store.broadcast`."""
+        if exchange == REVOCATIONS:
+            self._declare([STREAM])
+            self._send([broadcast_entry(payload)])
+            return
+        content = content_of(payload)
+        self._declare([made(exchange_of(self._topology, exchange))])
+        self._pool.publish([Publication(exchange, routing_key, content.properties, content.body, mandatory=False)])
