@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import pytest
 
-__all__ = ["RedisServer", "redis_server"]
+__all__ = ["RedisServer", "redis_server", "run_server"]
 
 _START_TIMEOUT: Final = 10.0
 """Seconds for a server to answer; it takes about 50 ms."""
@@ -46,11 +46,13 @@ class RedisServer(str):
         port: of TCP or TLS; 0 with a Unix socket only.
         folder: its data folder.
         certificate: the file that clients trust, with TLS.
+        is_frozen: it was stopped by :meth:`freeze`.
     """
 
     port: int
     folder: Path
     certificate: Path | None
+    is_frozen: bool = False
     _command: list[str]
     _process: subprocess.Popen[bytes] | None
 
@@ -58,6 +60,11 @@ class RedisServer(str):
     def pid(self) -> int:
         assert self._process is not None, "the server is not running"
         return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        """It was started and not ended (it may be frozen)."""
+        return self._process is not None
 
     @property
     def address(self) -> tuple[str, int]:
@@ -99,6 +106,7 @@ class RedisServer(str):
 
     def _end(self, number: int) -> None:
         if self._process is not None:
+            self.is_frozen = False
             self._process.send_signal(number)
             self._process.send_signal(signal.SIGCONT)
             self._process.wait(_START_TIMEOUT)
@@ -112,11 +120,13 @@ class RedisServer(str):
     def freeze(self) -> None:
         """SIGSTOP: connections stay and nothing is answered."""
         assert self._process is not None
+        self.is_frozen = True
         self._process.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
         """Go on after :meth:`freeze`."""
         assert self._process is not None
+        self.is_frozen = False
         self._process.send_signal(signal.SIGCONT)
 
 
@@ -156,14 +166,26 @@ def redis_server(
         if password:
             lines["requirepass"] = password
         lines |= {key.replace("_", "-"): value for key, value in configuration.items()}
-        server = RedisServer(_url(folder, port, certificate, password))
-        server.port, server.folder, server.certificate, server._process = port, folder, certificate, None
-        server._command = ["redis-server", *(part for key, value in lines.items() for part in (f"--{key}", str(value)))]
-        server.start()
-        try:
+        arguments = [part for key, value in lines.items() for part in (f"--{key}", str(value))]
+        url = _url(folder, port, certificate, password)
+        with run_server(url, port, folder, arguments, certificate) as server:
             yield server
-        finally:
-            server.kill()
+
+
+@contextmanager
+def run_server(
+    url: str, port: int, folder: Path, arguments: list[str], certificate: Path | None = None
+) -> Iterator[RedisServer]:
+    """Run a redis-server with these arguments while the body runs."""
+    need("redis-server")
+    server = RedisServer(url)
+    server.port, server.folder, server.certificate, server._process = port, folder, certificate, None
+    server._command = ["redis-server", *arguments]
+    server.start()
+    try:
+        yield server
+    finally:
+        server.kill()
 
 
 def _url(folder: Path, port: int, certificate: Path | None, password: str) -> str:

@@ -36,6 +36,10 @@ def options(url: str) -> StoreOptions:
     return StoreOptions(url=url, lease=7.0)
 
 
+def same(broker: str, backend: str) -> bool:
+    return urls.same_store(StoreOptions(url=broker), StoreOptions(url=backend))
+
+
 def found(url: str, group: str = urls.BROKERS) -> Any:
     return urls.plug_in(url, group)
 
@@ -117,7 +121,7 @@ def test_a_bare_name_is_a_scheme() -> None:
 def test_a_plug_in_is_imported_at_first_use(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.startswith("celeriac.stores.memory")]:
         monkeypatch.delitem(sys.modules, name)
-    urls.same_store("memory://one", "memory://two")
+    same("memory://one", "memory://two")
     assert "celeriac.stores.memory" not in sys.modules
     urls.plug_in("memory://one")
     assert "celeriac.stores.memory" in sys.modules
@@ -214,11 +218,14 @@ def test_another_missing_module_is_not_blamed_on_the_client_library(monkeypatch:
         ("sqlite:////var/lib/a.sqlite3", "sqlite:////var/lib/a.sqlite3"),
         ("redis+socket:///run/redis.sock?virtual_host=0", "redis+socket:///run/redis.sock?virtual_host=1"),
         ("memory://", "memory://"),
+        ("sentinel://one,two/0?master_name=m", "sentinel://two:26379,one/3?master_name=m"),
+        ("redis+cluster://one,two/", "valkey+cluster://two,one:6379"),
+        ("redis://one/0;redis://two/0", "redis://two/1;redis://one/1"),
     ],
 )
 def test_one_place(broker: str, backend: str) -> None:
-    assert urls.same_store(broker, backend)
-    assert urls.same_store(backend, broker)
+    assert same(broker, backend)
+    assert same(backend, broker)
 
 
 @pytest.mark.parametrize(
@@ -236,11 +243,15 @@ def test_one_place(broker: str, backend: str) -> None:
         ("sqlite:////a.sqlite3", "sqlite:////A.sqlite3"),
         ("memory://one", "memory://two"),
         ("redis+socket:///run/a.sock", "redis+socket:///run/b.sock"),
+        ("sentinel://one?master_name=m", "sentinel://one?master_name=n"),
+        ("sentinel://one:6379?master_name=m", "redis://one"),
+        ("redis+cluster://one", "rediss+cluster://one"),
+        ("redis://one/0;redis://two/0", "redis://one/0"),
     ],
 )
 def test_two_places(broker: str, backend: str) -> None:
-    assert not urls.same_store(broker, backend)
-    assert not urls.same_store(backend, broker)
+    assert not same(broker, backend)
+    assert not same(backend, broker)
 
 
 # -------------------------------------------------------------------------------------------------- passwords and lists
@@ -278,26 +289,38 @@ def test_no_password_is_ever_shown(password: str, user: str, rest: str) -> None:
     assert shown == f"redis://{user}:**@{rest}"
 
 
-def test_one_url_in_a_list_is_that_url() -> None:
-    assert urls.single_url(["redis://one/0"]) == "redis://one/0"
-    assert urls.single_url(" redis://one/0 ; ") == "redis://one/0"
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        (["redis://one/0"], ("redis://one/0",)),
+        (" redis://one/0 ; ", ("redis://one/0",)),
+        ("redis://:p;w@one/0;redis://two/0", ("redis://:p;w@one/0", "redis://two/0")),
+        (["redis://one/0;redis://two", "redis://three"], ("redis://one/0", "redis://two", "redis://three")),
+    ],
+)
+def test_a_list_is_read_in_either_form(given: Any, found: tuple[str, ...]) -> None:
+    assert urls.listed(given) == found
 
 
-@pytest.mark.parametrize("several", ["redis://:pw@one/0;redis://two/0", ["redis://:pw@one/0", "redis://two/0"]])
-def test_several_urls_are_refused_with_their_names(several: Any) -> None:
-    with pytest.raises(UnsupportedOption, match=r"names 2 servers \(redis://:\*\*@one/0, redis://two/0\)"):
-        urls.single_url(several)
+def test_a_list_of_a_technology_without_failover_is_refused_with_its_names() -> None:
+    with pytest.raises(UnsupportedOption, match=r"broker_url names several .*redis://:\*\*@one/0, memory://two"):
+        urls.open_store(options("redis://:pw@one/0;memory://two"), None)
 
 
 def test_several_backends_are_refused_under_their_own_setting() -> None:
-    with pytest.raises(UnsupportedOption, match="result_backend names 2"):
+    with pytest.raises(UnsupportedOption, match="result_backend names several"):
         urls.open_store(options("memory://one"), options("memory://one;memory://two"))
+
+
+def test_a_list_reaches_the_store_as_the_first_url_and_its_alternates() -> None:
+    store: Any = urls.open_sync_store(options("redis://:pw@one/0;redis://two/0"), None)
+    assert store.broker._places.topology.public == "redis://one:6379/0;redis://two:6379/0"
 
 
 @pytest.mark.parametrize("empty", ["", " ; ", []])
 def test_no_url_is_an_error_that_gives_an_example(empty: Any) -> None:
     with pytest.raises(ImproperlyConfigured, match="sqlite://"):
-        urls.single_url(empty)
+        urls.listed(empty)
 
 
 def test_every_built_in_scheme_has_a_plug_in_folder() -> None:

@@ -12,7 +12,7 @@ The rules that every store keeps, and that the conformance suite in ``tests/stor
 - A message is in exactly one place at every instant: ready, held, in flight, dead; a crash between two calls moves
   none.
 - ``settle`` is one atomic step for each settlement: acknowledgement, result, follow-ups and chord part happen together
-  or, when the claim is stale, not at all.
+  or, when the claim is stale, not at all. (A broker that is not able to says so in ``Capabilities.atomic``.)
 - Time is the store's clock.
 - A stored SUCCESS is never replaced by another state.
 """
@@ -111,12 +111,15 @@ class ResultRecord(msgspec.Struct, array_like=True, frozen=True):
         payload: the encoded result document (protocol.md, section 11).
         state: its state; anything but SUCCESS gives way to a stored SUCCESS.
         expires: lifetime in seconds, None keeps it for ever.
+        reply_to: the queue of whoever waits for it, where results are sent and not stored (rpc). Empty with a claim: then
+            the message says it.
     """
 
     task_id: str
     payload: bytes
     state: str = "SUCCESS"
     expires: float | None = 86400.0
+    reply_to: str = ""
 
 
 class ChordPart(msgspec.Struct, array_like=True, frozen=True):
@@ -151,6 +154,8 @@ class Settlement(msgspec.Struct):
         granted: for HOLD: remembered in ``Delivery.granted``.
         counted: for HOLD: ``Delivery.holds`` grows by one.
         reason: for DEAD_LETTER, one line for people.
+        identity: names the message that ended, the same at each of its deliveries and nobody else's; empty when it has
+            no such name. Only where messages and results are in two places, see :meth:`Store.record`.
     """
 
     claim: bytes
@@ -163,6 +168,7 @@ class Settlement(msgspec.Struct):
     granted: bool = False
     counted: bool = False
     reason: str = ""
+    identity: str = ""
 
 
 class Received(msgspec.Struct):
@@ -180,11 +186,11 @@ class Received(msgspec.Struct):
 
 
 class QueueCounts(msgspec.Struct, frozen=True):
-    """How many messages of a queue are where."""
+    """How many messages of a queue are where; None where the store cannot say (``Capabilities.counts_all``)."""
 
     ready: int = 0
-    held: int = 0
-    in_flight: int = 0
+    held: int | None = 0
+    in_flight: int | None = 0
     dead: int = 0
 
 
@@ -223,7 +229,16 @@ class Revocation(msgspec.Struct, frozen=True):
 
 
 class Capabilities(msgspec.Struct, frozen=True):
-    """What a store can do; `doctor` prints the guarantee that follows."""
+    """What a store can do; `doctor` prints the guarantee that follows.
+
+    Attributes:
+        timed_leases: a claim holds for the lease's time. Else it ends with the connection, at any moment, and ``renew``
+            knows that without asking the server.
+        counts_all: it knows how many messages are held and in flight, and a purge drops held ones too.
+        atomic: ``settle`` publishes follow-ups and acknowledges in one step. A broker that confirms the one before it
+            does the other is not atomic: a crash in between publishes them twice.
+        records: ``record`` keeps records of settlements, which make good what a broker that is not atomic lacks.
+    """
 
     messages: bool = True
     results: bool = True
@@ -233,6 +248,10 @@ class Capabilities(msgspec.Struct, frozen=True):
     broadcast: bool = True
     between_processes: bool = True
     survives_restart: bool = True
+    timed_leases: bool = True
+    counts_all: bool = True
+    atomic: bool = True
+    records: bool = True
 
 
 class Store(Protocol):
@@ -308,6 +327,26 @@ class Store(Protocol):
     async def drop(self, ids: Sequence[str]) -> int: ...
 
     async def store_results(self, records: Sequence[ResultRecord]) -> None: ...
+
+    async def record(
+        self, settlements: Sequence[Settlement], published: Sequence[str] = ()
+    ) -> list[list[Outgoing] | None]:
+        """Store results and chord parts for a broker that is elsewhere, each settlement with an ``identity`` once.
+
+        All in one round trip: first the records of ``published`` are marked as published. Then, in one atomic step for
+        each settlement, its result and chord part are stored with a record that holds its follow-ups; unless there is
+        a record of its identity already, then nothing is stored. Without an identity there is no record. Claims and
+        dispositions mean nothing here, and nothing is published. Records live for ``records.RECORD_LIFETIME``.
+
+        Args:
+            settlements: what ended.
+            published: identities whose follow-ups the broker has confirmed.
+
+        Returns:
+            For each settlement None when it was stored now; else the follow-ups that its record holds and that are not
+            marked as published, or nothing when they are.
+        """
+        ...
 
     async def results(self, task_ids: Sequence[str]) -> list[bytes | None]: ...
 

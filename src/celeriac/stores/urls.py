@@ -19,7 +19,7 @@ from celeriac.stores.store import Store, SyncStore
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoints
 
-__all__ = ["masked", "open_store", "open_sync_store", "plug_in", "same_store", "single_url"]
+__all__ = ["listed", "masked", "open_store", "open_sync_store", "plug_in", "same_store"]
 
 BROKERS: Final = "celeriac.brokers"
 BACKENDS: Final = "celeriac.backends"
@@ -34,13 +34,25 @@ _BUILT_IN: Final[dict[str, str]] = {
     "valkey": "celeriac.stores.redis",
     "valkeys": "celeriac.stores.redis",
     "valkey+socket": "celeriac.stores.redis",
+    "sentinel": "celeriac.stores.redis",
+    "redis+cluster": "celeriac.stores.redis",
+    "rediss+cluster": "celeriac.stores.redis",
+    "valkey+cluster": "celeriac.stores.redis",
+    "valkeys+cluster": "celeriac.stores.redis",
+    "amqp": "celeriac.stores.amqp",
+    "amqps": "celeriac.stores.amqp",
+    "pyamqp": "celeriac.stores.amqp",
+    "librabbitmq": "celeriac.stores.amqp",
 }
 """The plug-in module of each scheme."""
 
-_EXTRAS: Final[dict[str, tuple[str, str]]] = {"celeriac.stores.redis": ("redis", "redis")}
+_EXTRAS: Final[dict[str, tuple[str, str]]] = {
+    "celeriac.stores.redis": ("redis", "redis"),
+    "celeriac.stores.amqp": ("pamqp", "amqp"),
+}
 """Of each plug-in that needs one: the client library's module and our extra that installs it."""
 
-_PORTS: Final[dict[str, int]] = {"redis": 6379}
+_PORTS: Final[dict[str, int]] = {"redis": 6379, "sentinel": 26379, "redis+cluster": 6379}
 """Technologies whose URL path is a database of one server, with the port that a URL without one means."""
 
 _SAME_TECHNOLOGY: Final[dict[str, str]] = {
@@ -49,11 +61,22 @@ _SAME_TECHNOLOGY: Final[dict[str, str]] = {
     "valkeys": "redis",
     "unix": "redis+socket",
     "valkey+socket": "redis+socket",
+    "rediss+cluster": "redis+cluster",
+    "valkey+cluster": "redis+cluster",
+    "valkeys+cluster": "redis+cluster",
 }
 """Schemes that name one technology."""
 
+_SECURE: Final = frozenset({"rediss", "valkeys", "rediss+cluster", "valkeys+cluster"})
+"""Schemes of them that mean TLS."""
+
 _DATABASE_OPTIONS: Final = frozenset({"db", "virtual_host"})
 """Options in a URL's query that name a database."""
+
+_LISTS: Final = frozenset(
+    {"amqp", "amqps", "pyamqp", "librabbitmq", "redis", "rediss", "valkey", "valkeys"}
+) | frozenset({"sentinel", "redis+cluster", "rediss+cluster", "valkey+cluster", "valkeys+cluster"})
+"""Schemes of which a list may be given."""
 
 _BETWEEN_URLS: Final = re.compile(r";(?=[a-zA-Z][a-zA-Z0-9+.-]*://)")
 _SECRET_IN_QUERY: Final = re.compile(r"(?i)([?&](?:password|passwd|secret|token)=)[^&#;]*")
@@ -76,36 +99,44 @@ def open_store(broker: StoreOptions, backend: StoreOptions | None) -> Store:
 
     Raises:
         ImproperlyConfigured: a scheme is unknown or its client library is missing.
-        UnsupportedOption: a URL names several servers.
+        UnsupportedOption: a URL names several servers of a technology without failover.
     """
-    broker = _single(broker, "broker_url")
+    broker = _listed(broker, "broker_url")
     opened = plug_in(broker.url, BROKERS).open_store
+    _check_list(broker, "broker_url", opened, BROKERS)
     if backend is None:
         return NoResults(opened(broker))
-    backend = _single(backend, "result_backend")
-    if _are_one(broker, backend):
+    backend = _listed(backend, "result_backend")
+    if same_store(broker, backend) or _is_rpc(backend):
+        _check_rpc(broker, backend)
         if not _takes_results(opened):
             return opened(broker)
         return cast(Any, opened)(broker, backend)  # type: ignore[no-any-return]
     from celeriac.stores.two_stores import TwoStores  # here, since most apps have one store
 
-    return TwoStores(opened(broker), plug_in(backend.url, BACKENDS).open_store(backend), broker.lease)
+    results = plug_in(backend.url, BACKENDS).open_store
+    _check_list(backend, "result_backend", results, BACKENDS)
+    return TwoStores(opened(broker), results(backend), broker.lease)
 
 
 def open_sync_store(broker: StoreOptions, backend: StoreOptions | None) -> SyncStore:
     """The synchronous twin of :func:`open_store`."""
-    broker = _single(broker, "broker_url")
+    broker = _listed(broker, "broker_url")
     opened = plug_in(broker.url, BROKERS).open_sync_store
+    _check_list(broker, "broker_url", opened, BROKERS)
     if backend is None:
         return SyncNoResults(opened(broker))
-    backend = _single(backend, "result_backend")
-    if _are_one(broker, backend):
+    backend = _listed(backend, "result_backend")
+    if same_store(broker, backend) or _is_rpc(backend):
+        _check_rpc(broker, backend)
         if not _takes_results(opened):
             return opened(broker)
         return cast(Any, opened)(broker, backend)  # type: ignore[no-any-return]
     from celeriac.stores.two_stores import SyncTwoStores
 
-    return SyncTwoStores(opened(broker), plug_in(backend.url, BACKENDS).open_sync_store(backend))
+    results = plug_in(backend.url, BACKENDS).open_sync_store
+    _check_list(backend, "result_backend", results, BACKENDS)
+    return SyncTwoStores(opened(broker), results(backend))
 
 
 def plug_in(url: str, group: str = BROKERS) -> PlugIn:
@@ -131,13 +162,13 @@ def plug_in(url: str, group: str = BROKERS) -> PlugIn:
     raise ImproperlyConfigured(_unknown(scheme, group, url))
 
 
-def same_store(broker_url: str, backend_url: str) -> bool:
+def same_store(broker: StoreOptions, backend: StoreOptions) -> bool:
     """Broker and backend are one place, so that a settlement is one atomic step there.
 
-    One place is the same host, port and credentials; on Redis the databases may differ (DECISIONS: a script may write
+    One place is the same hosts, ports and credentials; on Redis the databases may differ (DECISIONS: a script may write
     several of them). Names that resolve to one address but are written differently count as two places.
     """
-    return _place(broker_url) == _place(backend_url)
+    return _place(broker) == _place(backend) and broker.tls == backend.tls
 
 
 def masked(url: str) -> str:
@@ -145,24 +176,17 @@ def masked(url: str) -> str:
     return ";".join(_masked_one(each) for each in _BETWEEN_URLS.split(url))
 
 
-def single_url(url: str | list[str] | tuple[str, ...], setting: str = "broker_url") -> str:
-    """The one URL of a setting that may be a list, or several separated by ``;``.
+def listed(url: str | list[str] | tuple[str, ...], setting: str = "broker_url") -> tuple[str, ...]:
+    """The URLs of a setting that may be a list, or several separated by ``;``.
 
     Raises:
         ImproperlyConfigured: there is none.
-        UnsupportedOption: there is more than one.
     """
-    listed = url.split(";") if isinstance(url, str) else [part for each in url for part in each.split(";")]
-    found = [part.strip() for part in listed if part.strip()]
+    parts = [part for each in ([url] if isinstance(url, str) else url) for part in _BETWEEN_URLS.split(each)]
+    found = tuple(part.strip(" ;") for part in parts if part.strip(" ;"))
     if not found:
         raise ImproperlyConfigured(f"{setting} is empty: give it a URL such as sqlite:// or redis://localhost:6379/0")
-    if len(found) > 1:
-        names = ", ".join(map(masked, found))
-        raise UnsupportedOption(
-            f"{setting} names {len(found)} servers ({names}), but failover between them is not supported: "
-            f"name one, such as {masked(found[0])}"
-        )
-    return found[0]
+    return found
 
 
 def _entry_points(group: str) -> EntryPoints:
@@ -184,9 +208,28 @@ def _masked_one(url: str) -> str:
     return _SECRET_IN_QUERY.sub(lambda found: found[1] + _MASK, hidden)
 
 
-def _single(options: StoreOptions, setting: str) -> StoreOptions:
-    url = single_url(options.url, setting)
-    return options if url == options.url else msgspec.structs.replace(options, url=url)
+def _listed(options: StoreOptions, setting: str) -> StoreOptions:
+    """The first URL apart from the others, whose schemes must be served by the same plug-in."""
+    first, *others = listed(options.url, setting)
+    if not others and first == options.url:
+        return options
+    return msgspec.structs.replace(options, url=first, alternates=(*others, *options.alternates))
+
+
+def _check_list(options: StoreOptions, setting: str, opened: object, group: str) -> None:
+    """Refuse a list whose servers are not of one technology, or of one that knows no lists.
+
+    Raises:
+        UnsupportedOption: it is one.
+    """
+    for other in options.alternates:
+        found = plug_in(other, group)
+        if opened not in (found.open_store, found.open_sync_store) or _scheme_of(other).lower() not in _LISTS:
+            names = ", ".join(map(masked, (options.url, *options.alternates)))
+            raise UnsupportedOption(
+                f"{setting} names several servers ({names}), which must be of one technology that knows failover: "
+                f"{', '.join(f'{name}://' for name in sorted(_LISTS))}"
+            )
 
 
 def _scheme_of(url: str) -> str:
@@ -232,8 +275,17 @@ def _unknown(scheme: str, group: str, url: str) -> str:
     return f"no {kind} is known for {masked(url)!r}; known are {', '.join(f'{name}://' for name in known)}{question}"
 
 
-def _are_one(broker: StoreOptions, backend: StoreOptions) -> bool:
-    return same_store(broker.url, backend.url) and broker.tls == backend.tls
+def _is_rpc(backend: StoreOptions) -> bool:
+    """Results are sent over the broker to those who wait for them."""
+    return _scheme_of(backend.url).lower() == "rpc"
+
+
+def _check_rpc(broker: StoreOptions, backend: StoreOptions) -> None:
+    if _is_rpc(backend) and _BUILT_IN.get(_scheme_of(broker.url).lower()) != "celeriac.stores.amqp":
+        raise ImproperlyConfigured(
+            f"result_backend rpc:// sends results over RabbitMQ, but the broker is {masked(broker.url)}: results can be "
+            "there too, leave result_backend out"
+        )
 
 
 def _takes_results(function: Callable[..., object]) -> bool:
@@ -241,15 +293,23 @@ def _takes_results(function: Callable[..., object]) -> bool:
     return len(inspect.signature(function).parameters) > 1
 
 
-def _place(url: str) -> tuple[object, ...]:
-    """What must be equal for two URLs to be one place."""
+def _place(options: StoreOptions) -> tuple[object, ...]:
+    """What must be equal for two stores to be one place."""
+    urls = {url for each in (options.url, *options.alternates) for url in listed(each)}
+    return frozenset(map(_server, urls)), options.transport_options.get("master_name")
+
+
+def _server(url: str) -> tuple[object, ...]:
+    """What must be equal for two URLs to name one server, or the same ones."""
     parts = urlsplit(url)
     scheme = parts.scheme.lower()
     technology = _SAME_TECHNOLOGY.get(scheme, scheme)
-    credentials = (unquote(parts.username or ""), unquote(parts.password or ""))
+    user, _, password = parts.netloc.rpartition("@")[0].partition(":")
+    credentials = (unquote(user), unquote(password))
     options = frozenset((name, value) for name, value in parse_qsl(parts.query) if name not in _DATABASE_OPTIONS)
+    hosts = parts.netloc.rpartition("@")[2].lower()
     if technology not in _PORTS:
-        return (technology, credentials, options, parts.netloc.rpartition("@")[2].lower(), parts.path.rstrip("/"))
-    secure = scheme in ("rediss", "valkeys")
-    host = (parts.hostname or "localhost").lower()
-    return (technology, credentials, options, secure, host, parts.port or _PORTS[technology])
+        return (technology, credentials, options, hosts, parts.path.rstrip("/"))
+    each = [urlsplit(f"//{host}") for host in hosts.split(",")]
+    places = frozenset((host.hostname or "localhost", host.port or _PORTS[technology]) for host in each)
+    return (technology, credentials, options, scheme in _SECURE, places)

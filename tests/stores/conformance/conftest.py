@@ -1,7 +1,9 @@
-"""The families that the suite runs on: memory, two memory stores behind one face, SQLite and Redis."""
+"""The families that the suite runs on: memory, two memory stores behind one face, SQLite, Redis (alone, with
+Sentinel, as a cluster), and RabbitMQ with Redis."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
 from itertools import count
@@ -11,6 +13,8 @@ import pytest
 
 from celeriac.stores import memory
 
+from ...deployments import Cluster, Sentinels, redis_cluster, redis_sentinels
+from ...rabbitmq import rabbitmq_server
 from ...servers import redis_server
 from .family import Family, MemoryFamily, TwoStoresFamily
 
@@ -22,11 +26,39 @@ def redis_url() -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(params=["memory", "two stores", "sqlite", "redis"])
+@pytest.fixture(scope="session")
+def sentinels() -> Iterator[Sentinels]:
+    """One master with replicas and sentinels for the whole session."""
+    with redis_sentinels() as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """One cluster for the whole session."""
+    with redis_cluster() as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_url() -> Iterator[str]:
+    """One RabbitMQ for the whole session."""
+    with rabbitmq_server() as url:
+        yield url
+
+
+FAMILIES = (
+    *("memory", "two stores", "sqlite"),
+    *("redis", "redis sentinel", "redis cluster"),
+    *("rabbitmq classic", "rabbitmq quorum"),
+)
+
+
+@pytest.fixture(params=FAMILIES)
 def make_family(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[AsyncExitStack], Family]]:
     """Makes an empty place of each family; the stack closes the stores that were opened there."""
     name: str = request.param
-    module = f"celeriac.stores.{name}"
+    module = f"celeriac.stores.{'redis' if name.startswith(('rabbitmq', 'redis')) else name}"
     numbers = count(1)
 
     def make_memory(cleanup: AsyncExitStack) -> Family:
@@ -49,10 +81,29 @@ def make_family(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Call
             client.flushall()
         return Family(module, url, cleanup)
 
-    if name == "redis":
-        request.getfixturevalue("redis_url")
+    def make_deployed(cleanup: AsyncExitStack) -> Family:
+        deployment = request.getfixturevalue(deployments[name])
+        deployment.clear()
+        return Family(module, deployment.url, cleanup)
+
+    def make_rabbitmq(cleanup: AsyncExitStack) -> Family:
+        from .rabbitmq import RabbitFamily
+
+        results = make_redis(cleanup).url
+        family = RabbitFamily(request.getfixturevalue("rabbitmq_url"), results, name.partition(" ")[2], cleanup)
+        asyncio.run(family.clear())
+        return family
+
     makers = {"memory": make_memory, "two stores": make_two_stores, "sqlite": make_sqlite, "redis": make_redis}
-    yield makers[name]
+    deployments = {"redis sentinel": "sentinels", "redis cluster": "cluster"}
+    makers |= dict.fromkeys(deployments, make_deployed)
+    if name not in makers:
+        request.getfixturevalue("rabbitmq_url")
+    if name in deployments:
+        request.getfixturevalue(deployments[name])
+    if name not in makers or name == "redis":
+        request.getfixturevalue("redis_url")
+    yield makers.get(name, make_rabbitmq)
     memory.discard("conformance")
     memory.discard("conformance-results")
 

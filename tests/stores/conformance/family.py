@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import importlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from types import SimpleNamespace
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from msgspec import structs
 
 from celeriac.stores import memory
 from celeriac.stores.memory import VirtualClock
 from celeriac.stores.options import StoreOptions
-from celeriac.stores.store import Store, SyncStore
+from celeriac.stores.store import QueueCounts, Store, SyncStore
 from celeriac.stores.two_stores import SyncTwoStores, TwoStores
 
 T = TypeVar("T")
@@ -35,6 +35,23 @@ class Family:
         url: the place.
         cleanup: closes the stores in the test's loop.
     """
+
+    counts_all = True
+    """It knows how many messages are held and in flight, and a purge drops held ones too."""
+    priorities: Literal["fair", "strict", "none"] = "fair"
+    """How it serves priorities: low ones now and then too unless told otherwise, always strictly, or not at all."""
+    copies_when_lost = False
+    """A message whose holder was lost is replaced by a copy that counts it, which goes behind all others."""
+    lags = False
+    """What is looked at is back a moment later, at any place; counts follow a moment later too."""
+    given_back_come_last = False
+    """A message that is given back goes behind those that wait."""
+    held_come_last = False
+    """A message that becomes due goes behind those that wait."""
+    largest_header = 12345678901234567890123
+    """A whole number that a header may hold, as large as any that matters."""
+    largest_float = "1e400"
+    """The same of other numbers; this is infinite."""
 
     def __init__(self, module: str, url: str, cleanup: AsyncExitStack) -> None:
         self.module: Any = importlib.import_module(module)
@@ -65,6 +82,47 @@ class Family:
     def now(self) -> float:
         """The store's time, seconds since the epoch."""
         return time.time()
+
+    def urgency(self, step: int) -> int:
+        """The priority that is served at this place among 0 (first) to 9 (last)."""
+        return step
+
+    def beyond(self, step: int) -> int:
+        """A priority that is out of range and nearest to this step."""
+        return 99 if step else -5
+
+    def served(self, published: Sequence[tuple[str, int]]) -> list[str]:
+        """The names of messages with their steps in the order in which they are served strictly."""
+        if self.priorities != "none":
+            published = sorted(published, key=lambda each: each[1])
+        return [name for name, _ in published]
+
+    def canonical(self, payload: bytes) -> bytes:
+        """What must be the same in two payloads of one message."""
+        return payload
+
+    def tells(self, counts: QueueCounts, **known: int) -> bool:
+        """Whether counts are these, the others 0, as far as the store can say; what it cannot say must be None."""
+        if self.counts_all:
+            return counts == QueueCounts(**known)
+        said = {name: number for name, number in known.items() if name in ("ready", "dead")}
+        return counts == QueueCounts(**{"held": None, "in_flight": None, **said})
+
+    async def in_flight(self, store: Store, queue: str, count: int) -> bool:
+        """Whether so many messages of a queue are in flight, as far as the store can say."""
+        found = (await store.counts([queue]))[queue].in_flight
+        return found == (count if self.counts_all else None)
+
+    async def is_ready(self, store: Store, queue: str, count: int) -> None:
+        """Let time pass until so many messages of a queue are ready: some stores take what is given back later."""
+
+        async def look() -> bool:
+            return (await store.counts([queue]))[queue].ready == count
+
+        await self.eventually(look)
+
+    async def lose(self, store: Store) -> None:
+        """Let a store be lost with its claims: here their leases end if nobody renews them."""
 
     async def tick(self) -> None:
         """Let a little time pass."""

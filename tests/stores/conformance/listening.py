@@ -14,15 +14,16 @@ EXCHANGE = "celery.pidbox"
 
 
 class Listener:
-    """Collects what an inbox brings."""
+    """Collects what an inbox brings, as far as it must be the same."""
 
-    def __init__(self, inbox: AsyncIterator[bytes]) -> None:
+    def __init__(self, family: Family, inbox: AsyncIterator[bytes]) -> None:
+        self._canonical = family.canonical
         self.heard: list[bytes] = []
         self._task = asyncio.ensure_future(self._listen(inbox))
 
     async def _listen(self, inbox: AsyncIterator[bytes]) -> None:
         async for payload in inbox:
-            self.heard.append(payload)
+            self.heard.append(self._canonical(payload) if payload else payload)
 
     async def stop(self) -> None:
         """Listen no more."""
@@ -32,7 +33,7 @@ class Listener:
 
 async def listening(family: Family, sender: Store, store: Store, exchange: str = EXCHANGE) -> Listener:
     """A listener that hears already: a subscription takes its time."""
-    listener = Listener(store.inbox(exchange))
+    listener = Listener(family, store.inbox(exchange))
     family.on_end(listener.stop)
 
     async def hears() -> bool:
@@ -53,6 +54,6 @@ async def heard(family: Family, listener: Listener, payload: bytes) -> None:
     """Wait until a listener has heard that."""
 
     async def look() -> bool:
-        return payload in listener.heard
+        return family.canonical(payload) in listener.heard
 
     await family.eventually(look)

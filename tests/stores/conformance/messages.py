@@ -12,15 +12,16 @@ from celeriac.stores.store import Delivery, Outgoing, Store
 QUEUE = "work"
 
 
-def payload_of(name: str) -> bytes:
+def payload_of(name: str, **properties: Any) -> bytes:
     """An encoded message whose task id is ``name``."""
     headers = {"task": "tests.noop", "id": name, "lang": "py"}
-    return envelope.encode(Message(headers, {}, b"[[], {}, {}]"), "", QUEUE)
+    return envelope.encode(Message(headers, properties, b"[[], {}, {}]"), "", QUEUE)
 
 
 def message(name: str, queue: str = QUEUE, **fields: Any) -> Outgoing:
     """A message whose task id is ``name``, on its way to a queue."""
-    return Outgoing(queue, payload_of(name), **fields)
+    properties = {"priority": fields["priority"]} if "priority" in fields else {}
+    return Outgoing(queue, payload_of(name, **properties), **fields)
 
 
 def name_of(payload: bytes) -> str:

@@ -28,7 +28,7 @@ async def test_a_dead_letter_says_what_died_why_and_when(family: Family) -> None
     assert letter.queue == QUEUE
     assert letter.reason == 'lost "twice"; é'
     assert letter.losses == 1
-    assert letter.payload == sent.payload
+    assert family.canonical(letter.payload) == family.canonical(sent.payload)
     assert abs(letter.died - family.now()) < 5
 
 
@@ -37,7 +37,7 @@ async def test_a_dead_letter_is_delivered_to_nobody(family: Family) -> None:
     await bury(store, "a")
     assert await take(store) == []
     counts = (await store.counts([QUEUE]))[QUEUE]
-    assert (counts.ready, counts.held, counts.in_flight, counts.dead) == (0, 0, 0, 1)
+    assert family.tells(counts, dead=1)
 
 
 async def test_the_newest_dead_letters_come_first(family: Family) -> None:
@@ -73,7 +73,7 @@ async def test_a_replayed_dead_letter_goes_back_to_its_queue_with_a_fresh_count(
     (letter,) = await store.dead_letters()
     assert await store.replay([letter.id]) == 1
     again = await take_one(store)
-    assert again.payload == delivery.payload
+    assert family.canonical(again.payload) == family.canonical(delivery.payload)
     assert (again.losses, again.holds, again.granted) == (0, 0, False)
     assert await store.dead_letters() == []
 

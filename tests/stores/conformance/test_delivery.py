@@ -18,7 +18,7 @@ async def test_a_published_message_is_delivered_untouched(family: Family) -> Non
     sent = message("a")
     await store.publish([sent])
     delivery = await take_one(store)
-    assert delivery.payload == sent.payload
+    assert family.canonical(delivery.payload) == family.canonical(sent.payload)
     assert delivery.queue == QUEUE
     assert (delivery.losses, delivery.granted, delivery.holds) == (0, False, 0)
 
@@ -194,12 +194,12 @@ async def test_publishing_nothing_is_harmless(family: Family) -> None:
 async def test_a_payload_may_hold_any_text_and_large_numbers(family: Family) -> None:
     store = await family.open()
     payload = (
-        b'{"body": "W10=", "headers": {"task": "t", "id": "x", "big": 12345678901234567890123, "float": 1e400, '
+        b'{"body": "W10=", "headers": {"task": "t", "id": "x", "big": %s, "float": %s, '
         b'"text": "\\u0000 \xc3\xa9 \xf0\x9f\xa5\x95 \\" \\\\"}, "properties": {"delivery_tag": "x", '
         b'"body_encoding": "base64"}, "content-type": "application/json", "content-encoding": "utf-8"}'
-    )
+    ) % (str(family.largest_header).encode(), family.largest_float.encode())
     await store.publish([Outgoing(QUEUE, payload)])
     delivery = await take_one(store)
-    assert delivery.payload == payload
+    assert family.canonical(delivery.payload) == family.canonical(payload)
     await store.settle([Settlement(delivery.claim, Disposition.GIVE_BACK)])
-    assert (await take_one(store)).payload == payload
+    assert family.canonical((await take_one(store)).payload) == family.canonical(payload)

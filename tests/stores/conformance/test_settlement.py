@@ -19,7 +19,7 @@ async def test_an_acknowledged_message_is_gone(family: Family) -> None:
     received = await store.settle([Settlement(delivery.claim)])
     assert (received.refused, received.deliveries) == ([], [])
     counts = (await store.counts([QUEUE]))[QUEUE]
-    assert (counts.ready, counts.held, counts.in_flight, counts.dead) == (0, 0, 0, 0)
+    assert family.tells(counts)
     assert await store.queues() == []
 
 
@@ -30,7 +30,7 @@ async def test_acknowledgement_result_and_follow_ups_are_one_step(family: Family
     follow_ups = [message("next"), message("callback", "other")]
     await store.settle([Settlement(delivery.claim, result=ResultRecord("a", b'{"x": 1}'), follow_ups=follow_ups)])
     assert await reader.results(["a"]) == [b'{"x": 1}']
-    assert (await reader.counts([QUEUE]))[QUEUE].in_flight == 0
+    assert await family.in_flight(reader, QUEUE, 0)
     assert sorted(await take_all(reader, [QUEUE, "other"])) == ["callback", "next"]
 
 
@@ -40,7 +40,7 @@ async def test_settling_claims_the_next_messages_in_the_same_call(family: Family
     first = await take(store, 2)
     received = await store.settle([Settlement(each.claim) for each in first], [QUEUE], 3)
     assert names_of(received.deliveries) == ["2", "3", "4"]
-    assert (await store.counts([QUEUE]))[QUEUE].in_flight == 3
+    assert await family.in_flight(store, QUEUE, 3)
 
 
 async def test_settling_claims_its_own_follow_ups(family: Family) -> None:
@@ -77,7 +77,7 @@ async def test_a_large_batch_is_settled_whole(family: Family) -> None:
     ]
     assert (await store.settle(settlements)).refused == []
     assert None not in await store.results(names)
-    assert (await store.counts([QUEUE]))[QUEUE].in_flight == 0
+    assert await family.in_flight(store, QUEUE, 0)
 
 
 async def test_a_large_result_is_stored(family: Family) -> None:
@@ -129,7 +129,7 @@ async def test_a_settlement_cut_off_half_way_and_repeated_happens_once(family: F
 
     async def settled() -> bool:
         got.extend(await take_all(store))
-        return (await store.counts([QUEUE]))[QUEUE].in_flight == 1 and got != []
+        return await family.in_flight(store, QUEUE, 1) and got != []
 
     await family.eventually(settled)
     assert got == ["next"]
@@ -210,4 +210,4 @@ async def test_settlements_of_different_dispositions_share_a_batch(family: Famil
         ]
     )
     counts = (await store.counts([QUEUE]))[QUEUE]
-    assert (counts.ready, counts.held, counts.in_flight, counts.dead) == (1, 1, 1, 1)
+    assert family.tells(counts, ready=1, held=1, in_flight=1, dead=1)

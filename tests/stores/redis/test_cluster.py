@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import redis
 
+from celeriac.exceptions import BrokerUnreachable
+from celeriac.stores.redis.slots import DEFAULT_PREFIX, slot_of
 from celeriac.stores.store import ChordPart, Disposition, ResultRecord, Revocation, Settlement
+from tests.deployments import Cluster, eventually, redis_cluster
 from tests.servers import RedisServer, free_port, redis_server
 
-from ..conformance.messages import QUEUE, message, take
+from ..conformance.messages import QUEUE, message, names_of, take
 from .conftest import Open
+from .deploying import eventually_received, goes_round
 
 OPTIONS = {"transport_options": {"global_keyprefix": "{app}:"}}
 
@@ -61,3 +67,127 @@ async def test_everything_that_a_store_does_stays_in_one_slot(open_store: Open, 
     assert await store.purge("other") >= 2
     with redis.Redis.from_url(cluster_server) as client:
         assert all(key.startswith(b"{app}:") for key in client.scan_iter())
+
+
+# --------------------------------------------------------------------------------------------- three masters, replicas
+
+
+@pytest.fixture(scope="module")
+def shared_cluster() -> Iterator[Cluster]:
+    with redis_cluster() as made:
+        yield made
+
+
+@pytest.fixture
+def cluster(shared_cluster: Cluster) -> Cluster:
+    """An empty one; who has our slot depends on the tests before."""
+    shared_cluster.clear()
+    return shared_cluster
+
+
+SLOT = slot_of(DEFAULT_PREFIX)
+
+
+def other(cluster: Cluster) -> RedisServer:
+    """A master that does not have our slot."""
+    owner = cluster.owner(SLOT)
+    return next(each for each in cluster.masters() if each is not owner)
+
+
+async def test_a_slot_that_moved_is_followed_by_clients_and_workers(
+    cluster: Cluster, open_store: Open, open_sync: Open
+) -> None:
+    store, client = await open_store(url=cluster.url), open_sync(url=cluster.url)
+    await goes_round(store, client, "before")
+    new = other(cluster)
+    await asyncio.to_thread(cluster.move, SLOT, new)
+    await goes_round(store, client, "after")
+    links = (*store._traffic.links, store._control, store._waiting._blocking, store._waiting._watching)
+    assert {link.connection.address.port for link in links if link.connection is not None} == {new.port}
+
+
+async def test_a_worker_that_waits_wakes_when_its_slot_has_moved(cluster: Cluster, open_store: Open) -> None:
+    """Nobody sends a command on its behalf: the node ends BLMOVE by MOVED."""
+    waiting_store, sending_store = await open_store(url=cluster.url), await open_store(url=cluster.url)
+    waiting = asyncio.create_task(waiting_store.receive([QUEUE], 1, 30.0))
+    await asyncio.to_thread(eventually, lambda: waiting_store._waiting._blocked == QUEUE, "it waits")
+    await asyncio.to_thread(cluster.move, SLOT, other(cluster))
+    await sending_store.publish([message("x")])
+    assert names_of((await waiting).deliveries) == ["x"]
+
+
+async def test_everything_goes_on_while_the_slot_is_on_its_way(
+    cluster: Cluster, open_store: Open, open_sync: Open
+) -> None:
+    """Single keys are asked for at the other node; scripts, whose keys lie on both, wait until it is over."""
+    store, client = await open_store(url=cluster.url), open_sync(url=cluster.url)
+    await store.publish([message(str(number), priority=number % 10) for number in range(20)])
+    held = await take(store, 5)
+    loop = asyncio.get_running_loop()
+    tasks: list[asyncio.Task[Any]] = []
+
+    def between() -> None:
+        async def begin() -> None:
+            tasks.append(asyncio.create_task(store.settle([Settlement(each.claim) for each in held])))
+            tasks.append(asyncio.create_task(store.publish([message("asked", "elsewhere")])))
+            tasks.append(asyncio.create_task(asyncio.to_thread(client.publish, [message("too", "elsewhere")])))
+            tasks.append(asyncio.create_task(store.publish([message("due", due=5e9)])))
+            await tasks[1]
+            await tasks[2]
+
+        asyncio.run_coroutine_threadsafe(begin(), loop).result(10)
+
+    await asyncio.to_thread(cluster.move, SLOT, other(cluster), between)
+    settled, *_ = await asyncio.gather(*tasks)
+    assert settled.refused == []
+    assert len(await take(store, 50)) == 15
+    assert sorted(names_of(await take(store, 50, ["elsewhere"]))) == ["asked", "too"]
+    assert (await store.counts([QUEUE]))[QUEUE].held == 1
+
+
+async def test_a_node_that_is_lost_is_replaced(open_store: Open, open_sync: Open) -> None:
+    with redis_cluster() as cluster:
+        store, client = await open_store(url=cluster.url), open_sync(url=cluster.url, publish_timeout=10)
+        await goes_round(store, client, "before")
+        old = cluster.owner(SLOT)
+        old.kill()
+        await asyncio.to_thread(cluster.wait_for_another, SLOT, old)
+        await goes_round(store, client, "after")
+        await store.close()
+        client.close()
+
+
+async def test_a_node_that_falls_silent_is_left_once_it_is_replaced(
+    cluster: Cluster, open_store: Open, open_sync: Open
+) -> None:
+    store, client = await open_store(url=cluster.url), open_sync(url=cluster.url, publish_timeout=10)
+    await goes_round(store, client, "before")
+    await asyncio.to_thread(cluster.wait_until_whole)
+    old = cluster.owner(SLOT)
+    old.freeze()
+    try:
+        sent = asyncio.create_task(asyncio.to_thread(client.publish, [message("after")]))
+        await asyncio.to_thread(cluster.wait_for_another, SLOT, old)
+        began = time.monotonic()
+        await eventually_received(store, "after")
+        await sent
+        assert time.monotonic() - began < 5
+    finally:
+        old.thaw()
+    await asyncio.to_thread(cluster.wait_until_whole)
+
+
+async def test_a_node_named_as_a_server_is_an_error_that_says_what_to_write(
+    cluster: Cluster, open_store: Open, open_sync: Open
+) -> None:
+    wrong = next(each for each in cluster.masters() if each is not cluster.owner(slot_of(QUEUE)))
+    store, client = await open_store(url=str(wrong)), open_sync(url=str(wrong))
+    with pytest.raises(BrokerUnreachable, match=r"write redis\+cluster://"):
+        await store.publish([message("x")])
+    with pytest.raises(BrokerUnreachable, match=r"write redis\+cluster://"):
+        client.publish([message("x")])
+
+
+async def test_a_server_that_is_no_cluster_says_so(server: RedisServer, open_store: Open) -> None:
+    with pytest.raises(BrokerUnreachable, match="cluster support disabled"):
+        await open_store(url=f"redis+cluster://127.0.0.1:{server.port}")

@@ -13,7 +13,7 @@ import pytest
 
 from celeriac.exceptions import BrokerUnreachable, OperationalError, StoreFull, StoreReadOnly
 from celeriac.stores.options import StoreOptions
-from celeriac.stores.redis import open_sync_store, sync_connection
+from celeriac.stores.redis import open_sync_store, sync_pool
 from celeriac.stores.store import Outgoing, ResultRecord, Revocation
 from tests.servers import RedisServer, free_port, redis_server
 
@@ -97,7 +97,7 @@ def test_one_publication_may_go_everywhere(open_sync: Open, client: Any) -> None
 def test_an_idle_connection_that_the_server_closed_is_noticed_before_it_is_used(
     open_sync: Open, client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sync_connection, "_IDLE_CHECK", 0.0)
+    monkeypatch.setattr(sync_pool, "_IDLE_CHECK", 0.0)
     store = open_sync(retry=False)
     store.publish([message("a")])
     client.client_kill_filter(skipme=True, _type="normal")

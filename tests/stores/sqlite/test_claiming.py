@@ -118,6 +118,18 @@ def test_a_busy_store_looks_for_ended_leases_by_itself(timed_file: StoreFile, ho
     assert delivery.losses == 1
 
 
+def test_messages_of_a_lost_worker_come_back_with_a_warning(
+    timed_file: StoreFile, holder: Holder, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    put(timed_file, message("lost"))
+    take(timed_file, Holder(StoreOptions(url="", lease=5.0)), 1)
+    clock.now += 6
+    take(timed_file, holder, 1)
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        "a worker was lost: 1 of its messages are back in their queues"
+    ]
+
+
 def test_a_clock_that_was_set_back_does_not_stop_the_sweeps(
     timed_file: StoreFile, holder: Holder, clock: Clock
 ) -> None:

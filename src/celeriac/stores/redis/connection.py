@@ -10,9 +10,10 @@ import asyncio
 import contextlib
 import enum
 import socket
+import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final, TypeVar
 
 from hiredis import HiredisError, PushNotification, Reader, ReplyError
 
@@ -20,12 +21,15 @@ from celeriac.exceptions import OperationalError
 from celeriac.stores.redis.address import Address
 from celeriac.stores.redis.errors import Disconnected
 from celeriac.stores.redis.wire import pack_command
+from celeriac.stores.sockets import connect_soon
 
 __all__ = ["Connection", "State", "handshake_of", "keep_alive"]
 
 REPLY_TIMEOUT: Final = 5.0
 """Seconds without a byte while a reply is owed: then the peer is gone, or half-open, or frozen. A third of a lease, so
 that the next connection can still renew it."""
+SILENCE: Final = 1.0
+"""Seconds without a byte while a reply is owed, after which others are asked whether the server still is the one."""
 _SLOWEST: Final = 65536
 """Bytes per second of the slowest link that is not taken for a dead one; what was sent adds so much to the timeout."""
 _KEEPALIVE: Final = (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 2), ("TCP_USER_TIMEOUT", 20_000))
@@ -34,6 +38,7 @@ _KEEPALIVE: Final = (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT",
 _NOTHING: Final = object()
 
 Orphan = Callable[[Any], None]
+T = TypeVar("T")
 
 
 class State(enum.Enum):
@@ -57,15 +62,26 @@ def handshake_of(address: Address, name: str) -> list[tuple[bytes | str | int, .
     return commands
 
 
-def keep_alive(connected: Any) -> None:
+def keep_alive(connected: Any, address: Address) -> None:
     """Send at once, and notice a silent peer."""
     if connected.family not in {socket.AF_INET, socket.AF_INET6}:
         return
     connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if not address.keepalive:
+        return
     connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for option, value in _KEEPALIVE:
-        if hasattr(socket, option):
-            connected.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+    ours = {getattr(socket, option): value for option, value in _KEEPALIVE if hasattr(socket, option)}
+    for number, value in (address.keepalive_options or ours).items():
+        connected.setsockopt(socket.IPPROTO_TCP, number, value)
+
+
+async def _within(deadline: float, awaited: Awaitable[T], otherwise: str) -> T:
+    """Await something until the deadline, a monotonic time; after that TimeoutError with the text."""
+    try:
+        async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
+            return await awaited
+    except TimeoutError as error:
+        raise TimeoutError(str(error) or otherwise) from None
 
 
 class Connection(asyncio.Protocol):
@@ -76,16 +92,21 @@ class Connection(asyncio.Protocol):
 
     Args:
         loop: the event loop.
+        address: where the server is.
         generation: counts the connections of one owner.
         on_push: called with each push; with None once, when the connection is broken.
+        on_silence: called each second while a reply is late.
     """
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
+        address: Address,
         generation: int = 0,
         on_push: Callable[[list[Any] | None], None] | None = None,
+        on_silence: Callable[[], None] | None = None,
     ) -> None:
+        self.address: Final = address
         self.generation: Final = generation
         self.state = State.CONNECTING
         self.made = loop.time()
@@ -93,12 +114,15 @@ class Connection(asyncio.Protocol):
         """What HELLO answered: version, id, mode, role."""
         self._loop = loop
         self._on_push = on_push
+        self._on_silence = on_silence
+        self._retires = False
         self._reader = Reader(notEnoughData=_NOTHING)
         self._transport: Any = None
         self._pending: deque[tuple[asyncio.Future[Any], Orphan | None]] = deque()
         self._watch: asyncio.TimerHandle | None = None
         self._heard = 0.0
         self._sent = 0
+        self._blocking = 0.0
         self._patience = REPLY_TIMEOUT
         self._room: asyncio.Event | None = None
         self._reason: BaseException | None = None
@@ -111,6 +135,7 @@ class Connection(asyncio.Protocol):
         generation: int = 0,
         on_push: Callable[[list[Any] | None], None] | None = None,
         name: str = "celeriac",
+        on_silence: Callable[[], None] | None = None,
     ) -> Connection:
         """Connect and introduce ourselves.
 
@@ -123,11 +148,12 @@ class Connection(asyncio.Protocol):
             ReplyError: the server refuses us.
         """
         loop = asyncio.get_running_loop()
-        connection = cls(loop, generation, on_push)
+        connection = cls(loop, address, generation, on_push, on_silence)
+        deadline = time.monotonic() + timeout
         try:
-            async with asyncio.timeout(timeout):
-                await connection._connect(address)
-                replies = await connection.request_all([pack_command(each) for each in handshake_of(address, name)])
+            await connection._connect(address, deadline)
+            handshake = connection.request_all([pack_command(each) for each in handshake_of(address, name)])
+            replies = await _within(deadline, handshake, "connected, but the server says nothing")
         except BaseException:
             connection.abort()
             raise
@@ -139,12 +165,16 @@ class Connection(asyncio.Protocol):
         connection.state = State.READY
         return connection
 
-    async def _connect(self, address: Address) -> None:
+    async def _connect(self, address: Address, deadline: float) -> None:
         context = address.tls_context()
         if address.path:
-            await self._loop.create_unix_connection(lambda: self, address.path, ssl=context)
-        else:
-            await self._loop.create_connection(lambda: self, address.host, address.port, ssl=context)
+            connecting = self._loop.create_unix_connection(lambda: self, address.path, ssl=context)
+            await _within(deadline, connecting, f"no answer at {address.path}")
+            return
+        connected = await connect_soon(address.host, address.port, deadline)
+        host = address.host if context is not None else None
+        shaking_hands = self._loop.create_connection(lambda: self, sock=connected, ssl=context, server_hostname=host)
+        await _within(deadline, shaking_hands, "connected, but the server does not speak TLS")
 
     # ------------------------------------------------------------------------------------------------------- requests
 
@@ -176,7 +206,7 @@ class Connection(asyncio.Protocol):
         if not self._pending:
             self._heard = self._loop.time()
             if self._watch is None:
-                self._watch = self._loop.call_later(self._patience, self._look)
+                self._watch = self._loop.call_later(self._first_look, self._look)
         self._pending.append((future, orphan))
         return future
 
@@ -190,15 +220,15 @@ class Connection(asyncio.Protocol):
         if self._room is not None:
             await self._room.wait()
 
-    def be_patient(self, seconds: float) -> None:
-        """From now on replies may take so much longer: the command blocks on the server."""
-        self._patience = REPLY_TIMEOUT + seconds
+    def be_patient(self, seconds: float, reply_timeout: float = REPLY_TIMEOUT) -> None:
+        """From now on replies may take so long: seconds that commands block on the server, and the time to answer."""
+        self._blocking, self._patience = seconds, reply_timeout + seconds
 
     # ------------------------------------------------------------------------------------------------------- protocol
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
-        keep_alive(transport.get_extra_info("socket"))
+        keep_alive(transport.get_extra_info("socket"), self.address)
 
     def data_received(self, data: bytes) -> None:
         reader = self._reader
@@ -215,6 +245,8 @@ class Connection(asyncio.Protocol):
             self._break(error)
         if not self._pending:
             self._sent = 0
+            if self._retires:
+                self.abort()
 
     def _resolve(self, reply: Any) -> None:
         if not self._pending:
@@ -245,11 +277,28 @@ class Connection(asyncio.Protocol):
         self._watch = None
         if not self._pending or self.state is State.BROKEN:
             return
-        left = self._heard + self._patience + self._sent / _SLOWEST - self._loop.time()
+        now = self._loop.time()
+        left = self._heard + self._patience + self._sent / _SLOWEST - now
         if left <= 0:
             self._break(TimeoutError(f"no answer within {self._patience:g} seconds"))
-        else:
-            self._watch = self._loop.call_later(left, self._look)
+            return
+        if self._on_silence is not None:
+            late = now - self._heard - self._blocking
+            left = min(left, max(SILENCE - late, 0.0) or SILENCE)
+            if late >= SILENCE:
+                self._on_silence()
+        self._watch = self._loop.call_later(left, self._look)
+
+    @property
+    def _first_look(self) -> float:
+        """Seconds until the first look at a reply that is owed."""
+        return self._patience if self._on_silence is None else min(self._patience, self._blocking + SILENCE)
+
+    def retire(self) -> None:
+        """End once all replies that are owed have come; the next request goes over another connection."""
+        self._retires = True
+        if not self._pending or self.state is State.RECEIVING:
+            self.abort()
 
     def _break(self, reason: BaseException) -> None:
         if self.state is State.BROKEN:

@@ -15,7 +15,16 @@ from celeriac.exceptions import (
     StoreReadOnly,
 )
 
-__all__ = ["Disconnected", "Remedy", "explain", "is_missing_script", "remedy_for", "unreachable"]
+__all__ = [
+    "Disconnected",
+    "Remedy",
+    "explain",
+    "is_missing_script",
+    "is_moving",
+    "redirection",
+    "remedy_for",
+    "unreachable",
+]
 
 
 class Disconnected(OperationalError):
@@ -27,8 +36,14 @@ class Remedy(enum.Enum):
 
     RETRY = enum.auto()
     """The server will be able to in a moment."""
+    DOUBT = enum.auto()
+    """Another server may have the data by now: look who has, and retry."""
     RECONNECT = enum.auto()
-    """Another server may answer under the same name: connect again and retry."""
+    """This server is the wrong one, another may answer under the same name: connect again and retry."""
+    MOVED = enum.auto()
+    """Another node of the cluster has the slot, from now on."""
+    ASK = enum.auto()
+    """The slot is on its way to another node of the cluster, which knows: ask there, this once."""
     RAISE = enum.auto()
     """Nothing here helps."""
 
@@ -38,14 +53,20 @@ _REMEDIES: Final = {
     "BUSY": Remedy.RETRY,
     "MISCONF": Remedy.RETRY,
     "TRYAGAIN": Remedy.RETRY,
-    "CLUSTERDOWN": Remedy.RETRY,
+    "CLUSTERDOWN": Remedy.DOUBT,
+    "NOREPLICAS": Remedy.DOUBT,
     "MASTERDOWN": Remedy.RECONNECT,
     "READONLY": Remedy.RECONNECT,
+    "MOVED": Remedy.MOVED,
+    "ASK": Remedy.ASK,
 }
 _ADVICE: Final[dict[str, tuple[type[CeleriacError], str]]] = {
     "OOM": (StoreFull, "raise `maxmemory` in the server's configuration, or remove data"),
     "MISCONF": (StoreReadOnly, "the server cannot save to its disk: free space or repair the disk, see its log"),
     "READONLY": (StoreReadOnly, "it is a replica: let the URL name the master, or use sentinel://"),
+    "NOREPLICAS": (StoreReadOnly, "too few replicas follow it, see `min-replicas-to-write`: repair them"),
+    "CLUSTERDOWN": (BrokerUnreachable, "nodes are missing, see `redis-cli --cluster check`"),
+    "MOVED": (BrokerUnreachable, "this is a node of a cluster: write redis+cluster:// instead of redis://"),
     "NOAUTH": (BrokerRefused, "write the password into the URL: redis://:<password>@host:port/0"),
     "WRONGPASS": (BrokerRefused, "correct user and password in the URL"),
     "NOPERM": (OperationalError, "let the server's ACL allow this user the commands and the keys"),
@@ -73,6 +94,17 @@ def is_missing_script(error: Exception) -> bool:
 def remedy_for(error: Exception) -> Remedy:
     """What to do about an error reply."""
     return _REMEDIES.get(_code_of(error), Remedy.RAISE)
+
+
+def is_moving(error: Exception) -> bool:
+    """Whether the keys of a command lie on two nodes just now, because their slot is on its way."""
+    return str(error).startswith("TRYAGAIN")
+
+
+def redirection(error: Exception) -> tuple[str, int]:
+    """Host and port that MOVED or ASK names; the host is empty when it is that of the node that says so."""
+    host, _, port = str(error).split()[2].rpartition(":")
+    return host, int(port)
 
 
 def explain(error: Exception, place: str) -> CeleriacError:

@@ -76,6 +76,7 @@ class Keys:
         self._due: Final = named("celeriac.due.")
         self._waiting: Final = named("celeriac.waiting.")
         self._settled: Final = named("celeriac.settled.")
+        self._recorded: Final = named("celeriac.recorded.")
         self._once: Final = named("celeriac.once.")
         self._binding: Final = named("_kombu.binding.")
         self._result: Final = (result_prefix + _RESULT).encode()
@@ -142,6 +143,10 @@ class Keys:
     def settled(self, incarnation: bytes, lane: bytes) -> bytes:
         """String: the last batch that was settled over a connection."""
         return self._settled + incarnation + b"." + lane
+
+    def recorded(self, identity: str) -> bytes:
+        """String: the record of a settlement, see :mod:`celeriac.stores.records`."""
+        return self._recorded + identity.encode()
 
     def once(self, name: str, slot: str) -> bytes:
         return self._once + f"{name}.{slot}".encode()

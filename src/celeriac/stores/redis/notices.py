@@ -16,7 +16,8 @@ from typing import Any, Final
 from celeriac.exceptions import TimeoutError as ResultTimeout
 from celeriac.stores.redis.connection import Connection
 from celeriac.stores.redis.keys import Keys
-from celeriac.stores.redis.link import Link, Server
+from celeriac.stores.redis.link import Link
+from celeriac.stores.redis.server import Server
 from celeriac.stores.redis.wire import pack_command
 
 __all__ = ["Notices", "timed_out"]
@@ -26,6 +27,8 @@ _AT_ONCE: Final = 1000
 _HEALTH_EACH: Final = 5.0
 """Seconds of silence after which the connection is asked for a sign of life."""
 
+_HEALTH_EACH_WHERE_IT_MOVES: Final = 2.0
+"""The same where another server may take over, and this one go on to answer."""
 _NAMED: Final = 3
 """Task ids that an error names."""
 
@@ -35,16 +38,6 @@ def timed_out(left: Collection[str], timeout: float | None) -> ResultTimeout:
     named = ", ".join(islice(left, _NAMED)) + (", ..." if len(left) > _NAMED else "")
     what = "the result of" if len(left) == 1 else f"{len(left)} results:"
     return ResultTimeout(f"not ready within {timeout or 0:g} seconds: {what} {named}")
-
-
-@asynccontextmanager
-async def _until(deadline: float | None, left: Collection[str], timeout: float | None) -> AsyncIterator[None]:
-    """Let the body run until the loop's clock says ``deadline``; afterwards the wait's time is over."""
-    try:
-        async with asyncio.timeout_at(deadline):
-            yield
-    except TimeoutError:
-        raise timed_out(left, timeout) from None
 
 
 class _Listener:
@@ -62,14 +55,21 @@ class Notices:
         server: where.
         keys: the names.
         database: of the results, None for the server's.
+        client_name: what CLIENT LIST shows.
     """
 
-    def __init__(self, server: Server, keys: Keys, database: int | None) -> None:
+    def __init__(self, server: Server, keys: Keys, database: int | None, client_name: str) -> None:
         self._keys = keys
         self._server = server
         self.link: Final = Link(
-            server, "results", database=database, on_push=self._pushed, on_connect=self._subscribe_again
+            server,
+            "results",
+            database=database,
+            on_push=self._pushed,
+            on_connect=self._subscribe_again,
+            client_name=client_name,
         )
+        self._health_each = _HEALTH_EACH_WHERE_IT_MOVES if server.topology.moves else _HEALTH_EACH
         self._channels: dict[bytes, list[_Listener]] = {}
         self._patterns: dict[bytes, list[_Listener]] = {}
 
@@ -132,6 +132,15 @@ class Notices:
             except TimeoutError:
                 return
 
+    @asynccontextmanager
+    async def _until(self, deadline: float | None, left: Collection[str], timeout: float | None) -> AsyncIterator[None]:
+        """Let the body run until the loop's clock says ``deadline``; afterwards the wait's time is over."""
+        try:
+            async with asyncio.timeout_at(deadline):
+                yield
+        except TimeoutError:
+            raise timed_out(left, timeout) from self.link.trouble
+
     # -------------------------------------------------------------------------------------------------------- results
 
     async def read(self, keys: Sequence[bytes]) -> list[bytes | None]:
@@ -148,7 +157,9 @@ class Notices:
         loop = asyncio.get_running_loop()
         deadline = None if timeout is None else loop.time() + timeout
         # Without time there is one look all the same.
-        first_look = None if timeout is not None and timeout <= 0 else deadline
+        first_look = deadline
+        if timeout is not None and timeout <= 0:
+            first_look = loop.time() + self._server.options.publish_timeout
         waiting = {self._keys.result(task_id): task_id for task_id in task_ids}
         listener = _Listener()
         self._subscribe(self._channels, list(waiting), listener)
@@ -156,21 +167,21 @@ class Notices:
         try:
             while waiting:
                 if generation != self.link.generation or self.link.connection is None:
-                    async with _until(first_look if not generation else deadline, waiting.values(), timeout):
+                    async with self._until(first_look if not generation else deadline, waiting.values(), timeout):
                         generation = await self._look(list(waiting), listener)
                 while listener.came:
                     key, document = listener.came.popleft()
                     if key in waiting and ready(document):
                         self._unsubscribe(self._channels, [key], listener)
                         yield waiting.pop(key), document
-                left = _HEALTH_EACH if deadline is None else min(_HEALTH_EACH, deadline - loop.time())
+                left = self._health_each if deadline is None else min(self._health_each, deadline - loop.time())
                 if waiting and left <= 0:
                     raise timed_out(waiting.values(), timeout)
                 if waiting:
                     await self._hear(listener, left)
-                    if not listener.came and left == _HEALTH_EACH:
-                        async with _until(deadline, waiting.values(), timeout):
-                            await self.link.call(b"PING")
+                    if not listener.came and left == self._health_each:
+                        async with self._until(deadline, waiting.values(), timeout):
+                            await self.link.look_after()
         finally:
             self._unsubscribe(self._channels, list(waiting), listener)
 
@@ -197,8 +208,8 @@ class Notices:
                 if self._server.closed:
                     return
                 await self.link.connect()
-                await self._hear(listener, _HEALTH_EACH)
+                await self._hear(listener, self._health_each)
                 if not listener.came and self.link.connection is not None:
-                    await self.link.call(b"PING")
+                    await self.link.look_after()
         finally:
             self._unsubscribe(self._patterns, patterns, listener)

@@ -16,6 +16,7 @@ __all__ = [
     "HOLD",
     "IN_FLIGHT",
     "PURGE",
+    "RECORD",
     "RECOVER",
     "REGISTER",
     "RESTORE",
@@ -55,7 +56,8 @@ class Script:
 
 
 CLAIM: Final = Script("claim", "claiming")
-SETTLE: Final = Script("settle", "claiming")
+SETTLE: Final = Script("settle", "claiming", "documents")
+RECORD: Final = Script("record", "documents")
 HEARTBEAT: Final = Script("heartbeat")
 RESTORE: Final = Script("restore")
 REGISTER: Final = Script("register")

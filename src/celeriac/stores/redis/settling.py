@@ -27,7 +27,9 @@ __all__ = [
     "ENVELOPE_NEEDED",
     "Batch",
     "Context",
+    "Encoder",
     "batches",
+    "chord_lifetime",
     "encode",
     "member_of",
     "milliseconds",
@@ -126,8 +128,8 @@ def batches(settlements: Sequence[Settlement]) -> Iterator[tuple[bool, list[Sett
         yield False, batch
 
 
-class _Encoder:
-    """Collects the keys and operations of one batch."""
+class Encoder:
+    """Collects the special keys and the operations of one batch, as settle.lua and record.lua read them."""
 
     def __init__(self, context: Context) -> None:
         self.context = context
@@ -229,7 +231,7 @@ def encode(settlements: Sequence[Settlement], context: Context) -> Batch:
         else:
             others.append(settlement)
     fenced = plain + others + valued
-    encoder = _Encoder(context)
+    encoder = Encoder(context)
     for owner, settlement in enumerate(fenced, 1):
         if settlement.claim in context.marked and settlement.disposition is Disposition.ACKNOWLEDGE:
             encoder.operations += (b"F", owner, context.marked[settlement.claim])
@@ -263,7 +265,7 @@ def encode(settlements: Sequence[Settlement], context: Context) -> Batch:
     )
 
 
-def _encode_effects(encoder: _Encoder, owner: int, settlement: Settlement, with_result: bool) -> None:
+def _encode_effects(encoder: Encoder, owner: int, settlement: Settlement, with_result: bool) -> None:
     """Result, follow-ups and chord part of one settlement."""
     record = settlement.result
     if record is not None and with_result:
@@ -272,5 +274,9 @@ def _encode_effects(encoder: _Encoder, owner: int, settlement: Settlement, with_
     for message in settlement.follow_ups:
         encoder.publish(owner, message)
     if settlement.chord_part is not None:
-        expires = record.expires if record is not None else None
-        encoder.chord_part(owner, settlement.chord_part, expires or _CHORD_LIFETIME)
+        encoder.chord_part(owner, settlement.chord_part, chord_lifetime(record))
+
+
+def chord_lifetime(record: ResultRecord | None) -> float:
+    """Seconds that the parts of a chord are kept after one with this result."""
+    return (record.expires if record is not None else None) or _CHORD_LIFETIME

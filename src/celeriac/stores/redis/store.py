@@ -6,6 +6,9 @@ Six connections, each made when it is needed:
 - *control*: renewals and everything that people ask for;
 - *waiting* and *watching*: see :mod:`~celeriac.stores.redis.waiting`;
 - *results*: see :mod:`~celeriac.stores.redis.notices`.
+
+With ``wait_replicas`` publications have one more, on which WAIT holds up nobody else; with Sentinel there is one to a
+sentinel.
 """
 
 from __future__ import annotations
@@ -13,21 +16,27 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from typing import Final
+from typing import Any, Final
 
 from celeriac.exceptions import CeleriacError, OperationalError
 from celeriac.ids import new_incarnation
+from celeriac.stores.bounds import seconds_within
 from celeriac.stores.options import StoreOptions
 from celeriac.stores.redis.checks import check_version, warn_of_eviction
+from celeriac.stores.redis.connection import Connection
 from celeriac.stores.redis.inspection import Inspection
-from celeriac.stores.redis.link import Link, Server
+from celeriac.stores.redis.link import Link
 from celeriac.stores.redis.notices import Notices
 from celeriac.stores.redis.places import places_of
 from celeriac.stores.redis.publishing import publish_many, publish_one
+from celeriac.stores.redis.recording import Recorder
 from celeriac.stores.redis.revoking import keys_of_revocations, read_revocations, revoke_arguments
 from celeriac.stores.redis.scripts import REVOCATIONS, REVOKE
+from celeriac.stores.redis.server import Server
 from celeriac.stores.redis.settling import milliseconds
 from celeriac.stores.redis.sweeping import Sweeper
+from celeriac.stores.redis.switches import Switches
+from celeriac.stores.redis.topology import Kind
 from celeriac.stores.redis.traffic import Traffic
 from celeriac.stores.redis.waiting import Waiting
 from celeriac.stores.redis.wire import pack_command
@@ -53,6 +62,8 @@ _WINDOW: Final = 8
 """Commands of about a megabyte that are sent before the first is confirmed."""
 _BULK: Final = 1 << 20
 """Bytes from which on a publication travels on the bulk connection."""
+_LAST: Final = 1.02
+"""Share of a publication's time after which it is given up here: later than any step of it, which can say more."""
 _GIVE_BACK_AT_ONCE: Final = 256
 
 
@@ -70,11 +81,17 @@ class RedisStore:
         self._places = places = places_of(options, results)
         self._keys = keys = places.keys
         self._incarnation = incarnation = new_incarnation()
-        self._server = server = Server(places.address, options, places.client_name)
-        self._control = Link(server, "control")
+        self._server = server = Server(places.topology, options, places.client_name, places.slot)
+        self._switches = Switches(server) if places.topology.kind is Kind.SENTINEL else None
+        self._control = Link(server, "control", on_connect=self._look_at)
+        self._confirmation = places.confirmation
+        self._confirmed = Link(
+            server, "confirmed", patience=places.confirmation.timeout if places.confirmation else 0.0
+        )
         self._waiting = Waiting(server, keys, incarnation, options.lease, self._control)
         self._traffic = Traffic(server, places, options, incarnation, self._waiting, self._control)
-        self._notices = Notices(server, keys, places.result_database)
+        self._notices = Notices(server, keys, places.result_database, places.result_client_name)
+        self._recorder = Recorder(places, self._traffic.commands.link, self._traffic.bulk.link)
         self._sweeper = Sweeper(self._control, keys, options)
         self._inspection = Inspection(self._control, keys, self._sweeper)
         self._once = 0
@@ -92,7 +109,20 @@ class RedisStore:
         connection = await self._control.connect(first)
         check_version(connection.server, self._places.address.public)
         await self._traffic.commands.link.connect(first)
-        warn_of_eviction(await connection.request(pack_command((b"INFO", b"memory"))), self._places.address.public)
+        await self._policy_known
+        if self._switches is not None:
+            self._switches.start()
+
+    def _look_at(self, connection: Connection) -> None:
+        """Warn of a server that evicts keys: the first one, and each that takes over."""
+        self._policy_known = reply = connection.request(pack_command((b"INFO", b"memory")))
+        place = connection.address.public
+
+        def look(future: asyncio.Future[Any]) -> None:
+            if not future.cancelled() and future.exception() is None:
+                warn_of_eviction(future.result(), place)
+
+        reply.add_done_callback(look)
 
     async def close(self) -> None:
         """Give back what was not delivered; then disconnect. Idempotent."""
@@ -107,9 +137,11 @@ class RedisStore:
         except (CeleriacError, TimeoutError) as error:
             logger.warning("what was received could not be given back, its lease will end: %s", error)
         finally:
-            self._server.closed = True
+            self._server.close()
+            if self._switches is not None:
+                await self._switches.stop()
             self._waiting.close()
-            for link in (*self._traffic.links, self._control, self._notices.link):
+            for link in (*self._traffic.links, self._control, self._confirmed, self._notices.link):
                 link.close()
 
     # -------------------------------------------------------------------------------------------------------- messages
@@ -128,18 +160,27 @@ class RedisStore:
         packed = publish_one(self._keys, messages[0]) if len(messages) == 1 else None
         commands = publish_many(self._keys, messages) if packed is None else [packed]
         commands_link, bulk_link, _ = self._traffic.links
+        confirmation = self._confirmation
+        last = None if confirmation is None else confirmation.packed
         link = bulk_link if sum(map(len, commands)) > _BULK else commands_link
+        if last is not None:
+            packed, link = None, self._confirmed
         for first in range(0, len(commands), _WINDOW):
+            seconds = seconds_within(self._options.publish_timeout)
             try:
-                async with asyncio.timeout(self._options.publish_timeout):
+                async with asyncio.timeout(seconds * _LAST):
                     if packed is not None:
                         await link.send(packed)
                     else:
-                        await link.send_all(commands[first : first + _WINDOW])
+                        replies = await link.send_all(commands[first : first + _WINDOW], last)
+                        if confirmation is not None:
+                            confirmation.check(replies[-1], self._server.public)
             except TimeoutError:
+                if link.trouble is not None:
+                    raise link.trouble from None
                 raise OperationalError(
-                    f"{self._places.address.public} did not confirm a publication within "
-                    f"{self._options.publish_timeout:g} seconds (publish_timeout); it may be stored or not"
+                    f"{self._places.address.public} did not confirm a publication within {seconds:.3g} seconds "
+                    "(publish_timeout); it may be stored or not"
                 ) from None
 
     async def receive(self, queues: Sequence[str], limit: int, timeout: float) -> Received:
@@ -192,6 +233,12 @@ class RedisStore:
     async def store_results(self, records: Sequence[ResultRecord]) -> None:
         """See :meth:`celeriac.stores.store.Store.store_results`."""
         await self.settle([Settlement(b"", Disposition.NONE, result=record) for record in records])
+
+    async def record(
+        self, settlements: Sequence[Settlement], published: Sequence[str] = ()
+    ) -> list[list[Outgoing] | None]:
+        """See :meth:`celeriac.stores.store.Store.record`."""
+        return await self._recorder.record(settlements, published)
 
     async def results(self, task_ids: Sequence[str]) -> list[bytes | None]:
         return await self._notices.read([self._keys.result(task_id) for task_id in task_ids])

@@ -7,14 +7,17 @@ from typing import Final
 
 from celeriac.ids import new_incarnation
 from celeriac.stores.options import StoreOptions
+from celeriac.stores.redis.confirming import Confirmation
+from celeriac.stores.redis.limits import limits_of, shared
 from celeriac.stores.redis.places import places_of
 from celeriac.stores.redis.publishing import publish_many, publish_one
 from celeriac.stores.redis.revoking import keys_of_revocations, revoke_arguments
 from celeriac.stores.redis.scripts import REVOKE, SETTLE
 from celeriac.stores.redis.settling import Context, batches, encode
 from celeriac.stores.redis.sync_caller import Caller
-from celeriac.stores.redis.sync_connection import Pool
+from celeriac.stores.redis.sync_pool import Pool
 from celeriac.stores.redis.sync_results import ResultWaits
+from celeriac.stores.redis.sync_server import SyncServer
 from celeriac.stores.redis.wire import pack_command
 from celeriac.stores.store import Capabilities, Disposition, Outgoing, ResultRecord, Revocation, Settlement
 
@@ -43,14 +46,23 @@ class RedisSyncStore:
         self._places = places = places_of(options, results)
         self._keys = places.keys
 
-        def caller(pool: Pool) -> Caller:
-            return Caller(pool, options.publish_timeout, options.retry)
-
-        self._messages = caller(Pool(places.address, options.connect_timeout, places.client_name))
-        self._results = self._messages
-        if places.result_database is not None:
-            self._results = caller(Pool(places.result_address, options.connect_timeout, places.client_name))
-        self._waits = ResultWaits(self._results.pool, self._keys, options)
+        self._server = server = SyncServer(places.topology, options, places.slot)
+        self._confirmation = places.confirmation
+        limits = result_limits = limits_of(options.transport_options, options.pool_limit)
+        if results is not None:
+            result_limits = limits_of(results.transport_options, results.pool_limit)
+        database, result_database = places.address.database, places.result_database
+        if result_database is None:
+            pool = result_pool = Pool(server, database, shared(limits, result_limits), places.client_name)
+            waiting_in = database
+        else:
+            pool = Pool(server, database, limits, places.client_name)
+            result_pool = Pool(server, result_database, result_limits, places.result_client_name)
+            waiting_in = result_database
+        self._messages = Caller(pool, options.publish_timeout, options.retry, limits)
+        self._results = Caller(result_pool, options.publish_timeout, options.retry, result_limits)
+        waits = Pool(server, waiting_in, result_limits, places.result_client_name)
+        self._waits = ResultWaits(waits, self._keys, options)
         waiter = self._keys.waiter(new_incarnation(), "")
         keys = self._keys
         self._fixed = (
@@ -63,18 +75,28 @@ class RedisSyncStore:
         self._waits.close()
         self._messages.pool.close()
         self._results.pool.close()
+        self._server.close()
 
     def publish(self, messages: Sequence[Outgoing]) -> None:
         """Store all messages; when it returns they are confirmed.
 
         A message whose confirmation was lost is sent again while there is time, so it may be stored twice.
         """
+        if self._confirmation is not None:
+            self._publish_confirmed(messages, self._confirmation)
+            return
         if len(messages) == 1 and (packed := publish_one(self._keys, messages[0])) is not None:
             self._messages.call(packed)
             return
         commands = publish_many(self._keys, messages)
         for first in range(0, len(commands), _WINDOW):
             self._messages.call_all(commands[first : first + _WINDOW])
+
+    def _publish_confirmed(self, messages: Sequence[Outgoing], confirmation: Confirmation) -> None:
+        commands = publish_many(self._keys, messages)
+        for first in range(0, len(commands), _WINDOW):
+            replies = self._messages.call_all(commands[first : first + _WINDOW], confirmation.packed)
+            confirmation.check(replies[-1], self._places.address.public)
 
     def store_results(self, records: Sequence[ResultRecord]) -> None:
         """Store results and tell who waits; a stored SUCCESS stays."""

@@ -1,70 +1,30 @@
 """Synchronous connections: blocking sockets and hiredis, each operation bounded by a deadline.
 
 A round trip takes 18 microseconds this way, 19 through ``redis.Connection`` and 29 through ``redis.Redis`` (loopback).
-Everything goes through the modules ``socket``, ``threading`` and ``time`` at the moment of use, so that gevent's
-patches apply.
+Everything goes through the modules ``socket`` and ``time`` at the moment of use, so that gevent's patches apply.
 """
 
 from __future__ import annotations
 
-import ipaddress
-import os
 import socket
 import ssl
-import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+import msgspec
 from hiredis import ProtocolError, PushNotification, Reader, ReplyError
 
 from celeriac.stores.redis.address import Address
-from celeriac.stores.redis.connection import handshake_of, keep_alive
+from celeriac.stores.redis.connection import SILENCE, handshake_of, keep_alive
 from celeriac.stores.redis.errors import Disconnected
 from celeriac.stores.redis.wire import pack_command
+from celeriac.stores.sockets import connect
 
-__all__ = ["Pool", "SyncConnection"]
+__all__ = ["SyncConnection"]
 
 _CHUNK: Final = 65536
-_IDLE_CHECK: Final = 0.1
-"""Seconds of rest after which a connection is looked at before use: the server may have closed it meanwhile, and a
-command that was never sent cannot be doubled by sending it again."""
-_FREE: Final = 32
-"""Connections kept for the next callers; more exist only while more threads call at once."""
 _NOTHING: Final = object()
-
-
-def _resolve(host: str, port: int, deadline: float) -> list[tuple[Any, ...]]:
-    """Look a name up, until the deadline: getaddrinfo itself has none, so a name of another machine is looked up in a
-    thread that is left alone when it takes too long."""
-    found: list[Any] = []
-
-    def look_up() -> None:
-        try:
-            found.append(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-        except OSError as error:
-            found.append(error)
-
-    if host == "localhost" or _is_literal(host):
-        look_up()
-    else:
-        thread = threading.Thread(target=look_up, name="celeriac-look-up", daemon=True)
-        thread.start()
-        thread.join(max(0.0, deadline - time.monotonic()))
-    if not found:
-        raise TimeoutError(f"the name {host} was not found in time")
-    if isinstance(found[0], OSError):
-        raise found[0]
-    addresses: list[tuple[Any, ...]] = found[0]
-    return addresses
-
-
-def _is_literal(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return False
-    return True
 
 
 def _left(deadline: float) -> float:
@@ -80,16 +40,29 @@ def _left(deadline: float) -> float:
 
 
 class SyncConnection:
-    """One connection, used by one thread at a time (waits for results excepted, which lock)."""
+    """One connection, used by one thread at a time (waits for results excepted, which lock).
 
-    def __init__(self, address: Address, deadline: float, name: str) -> None:
+    Args:
+        address: where.
+        deadline: monotonic time by which it must stand.
+        name: what CLIENT LIST shows.
+        database: another one than the address names.
+    """
+
+    def __init__(self, address: Address, deadline: float, name: str, database: int | None = None) -> None:
+        self.address: Final = address if database is None else msgspec.structs.replace(address, database=database)
         self.socket = _connected(address, deadline)
         self.used = time.monotonic()
         self._reader = Reader(notEnoughData=_NOTHING)
         try:
-            for reply in self.request([pack_command(each) for each in handshake_of(address, name)], deadline):
+            replies = self.request([pack_command(each) for each in handshake_of(self.address, name)], deadline)
+            for reply in replies:
                 if isinstance(reply, ReplyError):
                     raise reply
+            self.server: Final[dict[bytes, Any]] = replies[0]
+        except TimeoutError:
+            self.close()
+            raise TimeoutError("connected, but the server says nothing") from None
         except BaseException:
             self.close()
             raise
@@ -110,24 +83,39 @@ class SyncConnection:
             found.append(reply)
         return found
 
-    def request(self, packed: Sequence[bytes], deadline: float) -> list[Any]:
+    def request(
+        self, packed: Sequence[bytes], deadline: float, has_moved: Callable[[], bool] | None = None
+    ) -> list[Any]:
         """Send commands and return their replies, error replies as values.
+
+        Args:
+            packed: the commands.
+            deadline: monotonic time.
+            has_moved: asked each second while a reply is late; true makes it Disconnected.
 
         Raises:
             OSError: TimeoutError among them.
             Disconnected: the server closed the connection.
         """
         self.send(packed[0] if len(packed) == 1 else b"".join(packed), deadline)
+        most = float("inf") if has_moved is None else SILENCE
+        self.socket.settimeout(min(most, _left(deadline)))  # sending may have used some of it
         replies: list[Any] = []
         while True:
             try:
                 found = self.receive()
+            except TimeoutError:
+                if has_moved is None or time.monotonic() >= deadline:
+                    raise
+                if has_moved():
+                    raise Disconnected("the data is on another server by now") from None
+                found = []
             except ProtocolError as error:
                 raise Disconnected(f"not the Redis protocol: {error}") from None
             replies += [reply for reply in found if type(reply) is not PushNotification]
             if len(replies) >= len(packed):
                 return replies
-            self.socket.settimeout(_left(deadline))
+            self.socket.settimeout(min(most, _left(deadline)))
 
     def is_closed(self) -> bool:
         """Whether the server has closed it, or sent what nobody asked for."""
@@ -147,23 +135,9 @@ class SyncConnection:
 
 def _connected(address: Address, deadline: float) -> socket.socket:
     """A connected socket, TLS included."""
-    if address.path:
-        plain = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        return _opened(plain, address.path, address, deadline)
-    failure: OSError = OSError(f"{address.host} has no address")
-    for family, kind, protocol, _, place in _resolve(address.host, address.port, deadline):
-        try:
-            return _opened(socket.socket(family, kind, protocol), place, address, deadline)
-        except OSError as error:
-            failure = error
-    raise failure
-
-
-def _opened(plain: socket.socket, place: Any, address: Address, deadline: float) -> socket.socket:
+    plain = _unix_socket(address.path, deadline) if address.path else connect(address.host, address.port, deadline)
     try:
-        plain.settimeout(_left(deadline))
-        plain.connect(place)
-        keep_alive(plain)
+        keep_alive(plain, address)
         context = address.tls_context()
         if context is None:
             return plain
@@ -174,56 +148,12 @@ def _opened(plain: socket.socket, place: Any, address: Address, deadline: float)
         raise
 
 
-class Pool:
-    """Connections to one database, for any number of threads and for the children of a fork.
-
-    No lock: ``list.pop`` and ``list.append`` are atomic. A child of a fork closes its copies of its parent's sockets
-    without a word to the server.
-
-    Args:
-        address: where.
-        connect_timeout: seconds for one attempt.
-        name: what CLIENT LIST shows.
-    """
-
-    def __init__(self, address: Address, connect_timeout: float, name: str) -> None:
-        self.address: Final = address
-        self._connect_timeout = connect_timeout
-        self._name = name
-        self._free: list[SyncConnection] = []
-        self._pid = os.getpid()
-
-    def take(self, deadline: float) -> SyncConnection:
-        """A connection for the caller alone: :meth:`give_back` it, or close it.
-
-        Raises:
-            OSError, Disconnected, ReplyError: it cannot be made.
-        """
-        if self._pid != os.getpid():
-            self.close()
-            self._pid = os.getpid()
-        while True:
-            try:
-                connection = self._free.pop()
-            except IndexError:
-                return self.make(deadline)
-            if time.monotonic() - connection.used < _IDLE_CHECK or not connection.is_closed():
-                return connection
-            connection.close()
-
-    def make(self, deadline: float) -> SyncConnection:
-        """A new connection."""
-        return SyncConnection(self.address, min(deadline, time.monotonic() + self._connect_timeout), self._name)
-
-    def give_back(self, connection: SyncConnection) -> None:
-        """The caller is done, and every reply was read."""
-        connection.used = time.monotonic()
-        if len(self._free) < _FREE:
-            self._free.append(connection)
-        else:
-            connection.close()
-
-    def close(self) -> None:
-        """Close all that is free."""
-        while self._free:
-            self._free.pop().close()
+def _unix_socket(path: str, deadline: float) -> socket.socket:
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        made.settimeout(_left(deadline))
+        made.connect(path)
+    except BaseException:
+        made.close()
+        raise
+    return made

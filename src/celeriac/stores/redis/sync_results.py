@@ -23,13 +23,15 @@ from typing import Any, Final
 
 from hiredis import ProtocolError, PushNotification, ReplyError
 
+from celeriac.stores.backoff import pause_before
 from celeriac.stores.options import StoreOptions
-from celeriac.stores.redis.backoff import pause_before
 from celeriac.stores.redis.connection import REPLY_TIMEOUT
 from celeriac.stores.redis.errors import Disconnected, Remedy, as_unreachable, explain, remedy_for, unreachable
 from celeriac.stores.redis.keys import Keys
 from celeriac.stores.redis.notices import timed_out
-from celeriac.stores.redis.sync_connection import Pool, SyncConnection
+from celeriac.stores.redis.search import is_master
+from celeriac.stores.redis.sync_connection import SyncConnection
+from celeriac.stores.redis.sync_pool import Pool
 from celeriac.stores.redis.wire import pack_command
 
 __all__ = ["ResultWaits"]
@@ -38,7 +40,12 @@ _AT_ONCE: Final = 1000
 """Keys in one command."""
 _HEALTH_EACH: Final = 5.0
 """Seconds of silence after which the server is asked for a sign of life; it has as long again to give one."""
-_PING: Final = pack_command((b"PING",))
+_HEALTH_EACH_WHERE_IT_MOVES: Final = 2.0
+"""The same where another server may take over."""
+_AFTER_REFUSAL: Final = 0.1
+"""Seconds before the next attempt when a reading is refused for the moment."""
+_SIGN_OF_LIFE: Final = pack_command((b"HELLO",))
+"""Its answer tells besides whether the server is the master still."""
 
 
 class _Wait:
@@ -65,6 +72,7 @@ class ResultWaits:
         self._pool = pool
         self._keys = keys
         self._options = options
+        self._health_each = _HEALTH_EACH_WHERE_IT_MOVES if pool.server.topology.moves else _HEALTH_EACH
         self._connection: SyncConnection | None = None
         self._begin_anew()
 
@@ -82,6 +90,8 @@ class ResultWaits:
         self._pinged = False
         self._heard = 0.0
         self._failures = 0
+        self._not_before = 0.0
+        self._trouble: BaseException | None = None
 
     def close(self) -> None:
         """Drop the connection; who waits connects again."""
@@ -99,7 +109,7 @@ class ResultWaits:
         # Without time there is one look all the same: it ends with the answer to the first reading.
         first_look = deadline
         if timeout is not None and timeout <= 0:
-            first_look += self._options.connect_timeout + REPLY_TIMEOUT
+            first_look += self._options.publish_timeout
         looked = False
         if wait.ids:
             self._listen(wait)
@@ -117,7 +127,7 @@ class ResultWaits:
                 limit = deadline if looked else first_look
                 if time.monotonic() >= limit:
                     self._leave(wait, list(wait.ids))
-                    raise timed_out(wait.ids.values(), timeout)
+                    raise timed_out(wait.ids.values(), timeout) from self._trouble
                 self._advance(wait, limit)
         finally:
             if wait.ids:
@@ -225,16 +235,16 @@ class ResultWaits:
         if connection is None:
             self._connect(limit)
             return
-        ends = min(limit, self._heard + _HEALTH_EACH)
+        ends = min(limit, self._heard + self._health_each)
         if not _is_readable(connection, max(0.0, ends - time.monotonic())):
-            if time.monotonic() >= self._heard + _HEALTH_EACH:
+            if time.monotonic() >= self._heard + self._health_each:
                 self._look_after(connection)
             return
         with self._lock:
             if self._connection is not connection:
                 return
             try:
-                connection.socket.settimeout(REPLY_TIMEOUT)
+                connection.socket.settimeout(0)  # half a TLS record is readable too, and the rest may never come
                 replies = connection.receive()
             except (ssl.SSLWantReadError, BlockingIOError):
                 return
@@ -252,14 +262,28 @@ class ResultWaits:
             return
         keys = self._expected.popleft() if self._expected else None
         if keys is None:
+            if self._pool.server.topology.moves and isinstance(reply, dict) and not is_master(reply):
+                self._pool.server.demoted()
+                self._disconnect()
             return
         if isinstance(reply, ReplyError):
-            if remedy_for(reply) is Remedy.RAISE:
-                raise explain(reply, self._pool.address.public)
-            self._disconnect()
+            self._refused(reply)
             return
         for key, document in zip(keys, reply, strict=True):
             self._tell(key, document)
+
+    def _refused(self, refusal: ReplyError) -> None:
+        """A reading was refused for the moment, or another server is to be read from."""
+        server, remedy = self._pool.server, remedy_for(refusal)
+        if self._connection is not None and remedy is Remedy.MOVED and server.is_cluster:
+            server.redirected(self._connection, refusal)
+        elif remedy is Remedy.RAISE or (remedy in (Remedy.MOVED, Remedy.ASK) and not server.is_cluster):
+            raise explain(refusal, self._pool.public)
+        elif remedy is Remedy.RECONNECT:
+            server.demoted()
+        else:
+            self._not_before = time.monotonic() + _AFTER_REFUSAL
+        self._disconnect()
 
     def _tell(self, key: bytes, document: Any) -> None:
         for wait in self._table.get(key, ()):
@@ -271,37 +295,46 @@ class ResultWaits:
         with self._lock:
             if self._connection is not connection:
                 return
-            if self._pinged:
+            if self._pinged or self._is_left(connection):
                 self._disconnect()
                 return
             self._pinged, self._heard = True, time.monotonic()
             self._expected.append(None)
             try:
-                connection.send(_PING, time.monotonic() + REPLY_TIMEOUT)
+                connection.send(_SIGN_OF_LIFE, time.monotonic() + REPLY_TIMEOUT)
             except OSError:
                 self._disconnect()
+
+    def _is_left(self, connection: SyncConnection) -> bool:
+        try:
+            return self._pool.server.is_left(connection, time.monotonic() + self._health_each)
+        except (OSError, ReplyError):
+            return True
 
     # ------------------------------------------------------------------------------------------------------- connecting
 
     def _connect(self, limit: float) -> None:
         """Connect, and ask again for everything; or raise when that is hopeless."""
         options = self._options
+        if (rest := min(self._not_before, limit) - time.monotonic()) > 0:
+            time.sleep(rest)
         try:
             connection = self._pool.make(limit)
         except ReplyError as error:
-            raise as_unreachable(explain(error, self._pool.address.public)) from None
+            raise as_unreachable(explain(error, self._pool.public)) from None
         except (OSError, Disconnected) as error:
             self._failures += 1
+            self._trouble = unreachable(self._pool.public, error)
             most = options.max_retries if options.retry else 0
             if most is not None and self._failures > most:
                 self._failures = 0
-                raise unreachable(self._pool.address.public, error) from error
+                raise self._trouble from error
             time.sleep(max(0.0, min(pause_before(self._failures), limit - time.monotonic())))
             return
         with self._lock:
             self._expected.clear()
             self._connection = connection
-            self._heard, self._pinged = time.monotonic(), False
+            self._heard, self._pinged, self._trouble = time.monotonic(), False, None
             self._ask(list(self._table))
 
     def _disconnect(self) -> None:

@@ -21,9 +21,10 @@ from celeriac.stores.redis.entries import priority_of, read_entry
 from celeriac.stores.redis.errors import Disconnected
 from celeriac.stores.redis.holdings import Holdings, Reservation
 from celeriac.stores.redis.lane import ClaimPart, Lane
-from celeriac.stores.redis.link import Link, Server
+from celeriac.stores.redis.link import Link
 from celeriac.stores.redis.places import Places
 from celeriac.stores.redis.scripts import CLAIM, RECOVER, TAKE
+from celeriac.stores.redis.server import Server
 from celeriac.stores.redis.settling import ENVELOPE_NEEDED, Context, batches, encode
 from celeriac.stores.redis.waiting import Waiting
 from celeriac.stores.store import Delivery, Disposition, Received, Settlement

@@ -27,9 +27,11 @@ from hiredis import ReplyError
 
 from celeriac.stores.redis.claiming import Plan
 from celeriac.stores.redis.connection import Connection, State
+from celeriac.stores.redis.errors import Remedy, remedy_for
 from celeriac.stores.redis.keys import Keys
-from celeriac.stores.redis.link import Link, Server
+from celeriac.stores.redis.link import Link
 from celeriac.stores.redis.scripts import ADOPT, REGISTER
+from celeriac.stores.redis.server import Server
 from celeriac.stores.redis.wire import pack_command
 
 __all__ = ["Waiting"]
@@ -38,6 +40,8 @@ logger = logging.getLogger("celeriac.stores.redis")
 
 _BLOCK: Final = 5.0
 """Seconds of one BLMOVE: short enough to notice a peer that is gone."""
+_BLOCK_WHERE_IT_MOVES: Final = 2.0
+"""The same where another server may take over: an idle worker is to notice that soon."""
 _LOOK_AGAIN: Final = 15.0
 """Seconds after which the watched keys are read though nothing was said: notices a peer that is gone."""
 _JITTER_EACH: Final = 0.0002
@@ -66,7 +70,10 @@ class Waiting:
         self._incarnation = incarnation
         self._lease = lease
         self._control = control
-        self._blocking = Link(server, "waiting", patience=_BLOCK)
+        self._server = server
+        # Where the data may move, silence is looked into sooner.
+        self._block_time = _BLOCK_WHERE_IT_MOVES if server.topology.moves else _BLOCK
+        self._blocking = Link(server, "waiting", patience=self._block_time)
         self._watching = Link(server, "watching", on_push=self._pushed, on_connect=self._track)
         self._wake: asyncio.Future[None] | None = None
         self._came = False
@@ -85,6 +92,7 @@ class Waiting:
         self._looked = 0.0
         self._due: float | None = None
         self._registered: dict[str, float] = {}
+        self._registered_over = 0
         self.queue = ""
         self.waiter = b""
         self.idle_workers = 1
@@ -179,11 +187,14 @@ class Waiting:
             return
         connection = await self._blocking.connect()
         queue = self.queue
+        if self._blocking.generation != self._registered_over:  # a server that took over may not know of it
+            self._registered.pop(queue, None)
         if loop.time() - self._registered.get(queue, float("-inf")) > self._lease / 2:
             await self._blocking.run(REGISTER, [self._keys.waiters], [self.waiter, self._lease])
             self._registered[queue] = loop.time()
             connection = await self._blocking.connect()
-        seconds = max(_GRACE, min(_BLOCK, deadline - loop.time()))
+            self._registered_over = self._blocking.generation
+        seconds = max(_GRACE, min(self._block_time, deadline - loop.time()))
         source, own = self._keys.list_of(queue, 0), self._keys.waiting(self.waiter)
         future = connection.request(pack_command((b"BLMOVE", source, own, b"RIGHT", b"LEFT", f"{seconds:.3f}")))
         self._claims_before = self.claims
@@ -201,8 +212,7 @@ class Waiting:
             return
         reply = future.exception() or future.result()
         if isinstance(reply, ReplyError) and not str(reply).startswith("UNBLOCKED"):
-            logger.warning("cannot wait on queue %r, looking each second instead: %s", queue, reply)
-            self._not_before = asyncio.get_running_loop().time() + _AFTER_ERROR
+            self._refused(reply, connection, queue)
         elif isinstance(reply, bytes):
             if self._is_waiting and queue == self.queue:
                 self._came = True
@@ -210,6 +220,16 @@ class Waiting:
             else:
                 self._give_back(queue)
         self._poke()
+
+    def _refused(self, refusal: ReplyError, connection: Connection, queue: str) -> None:
+        remedy = remedy_for(refusal)
+        if remedy is Remedy.MOVED and self._server.is_cluster:
+            self._server.redirected(connection, refusal)
+        elif remedy is Remedy.RECONNECT:
+            self._server.demoted(connection)
+        else:
+            logger.warning("cannot wait on queue %r, looking each second instead: %s", queue, refusal)
+            self._not_before = asyncio.get_running_loop().time() + _AFTER_ERROR
 
     def _give_back(self, queue: str) -> None:
         """A message came when nobody waits for it any more: move it back, unless a claim takes it first."""
@@ -231,8 +251,12 @@ class Waiting:
 
     def _unblock(self) -> None:
         """End the BLMOVE that is under way; its reply comes to :meth:`_unblocked`."""
-        connection = self._blocking.connection
-        if connection is not None:
+        connection, control = self._blocking.connection, self._control.connection
+        if connection is None:
+            return
+        if control is not None and control.address.place != connection.address.place:
+            connection.abort()  # the data has moved, and its number means somebody else there
+        else:
             self._fire(pack_command((b"CLIENT", b"UNBLOCK", connection.server[b"id"])))
 
     def _fire(self, packed: bytes, done: Callable[[], None] = lambda: None) -> None:

@@ -79,6 +79,8 @@ local function claim(k, a, marked)
     local got = redis.pcall('RPOP', list, most)
     if not got then return 0 end
     if got.err then
+      -- Only a list of another type is one queue's problem; what concerns the server is raised, before the first write.
+      if count == 0 and not string.find(got.err, 'WRONGTYPE', 1, true) then call('RPOP', list, most) end
       problem = got.err .. ' ' .. list
       return 0
     end

@@ -46,17 +46,10 @@ if again then
     return finish(refused, marked)
   end
 end
-local lengths = {l = 'LLEN', z = 'ZCARD', h = 'HLEN', s = 'STRLEN', t = 'SCARD'}
-for place = 1, #types do
-  local length = lengths[string.sub(types, place, place)]
-  if length then call(length, KEYS[special + place]) end
-end
+check_types(special, types)
 if results_at ~= '' then
   call('SELECT', results_at)
-  for place = 1, #types do
-    local length = lengths[string.lower(string.sub(types, place, place))]
-    if length and string.find(string.sub(types, place, place), '%u') then call(length, KEYS[special + place]) end
-  end
+  check_types(special, string.lower(string.gsub(types, '%l', '-')))
   call('SELECT', home_at)
 end
 local now, refused, stale, envelopes = clock(), {}, {}, {}
@@ -113,20 +106,8 @@ end
 if results_at ~= '' then call('SELECT', home_at) end
 at = at + plain + unclaimed
 
-local function is_success(document)
-  local ok, meta = pcall(cjson.decode, document)
-  if ok and type(meta) == 'table' then return meta.status == 'SUCCESS' end
-  return string.find(document, 'SUCCESS', 1, true) ~= nil -- pickle, yaml, msgpack: the state is within as it is
-end
-
 local function operations_by_letter() return {
-  R = {6, function(p)
-    local key, document, expires = KEYS[special + ARGV[p + 2]], ARGV[p + 3], ARGV[p + 4]
-    local stored = ARGV[p + 5] == '1' and call('GET', key)
-    if stored and is_success(stored) then return end
-    if expires == '' then call('SET', key, document) else call('SET', key, document, 'PX', expires) end
-    call('PUBLISH', key, document)
-  end, true},
+  R = {6, function(p) store_document(KEYS[special + ARGV[p + 2]], ARGV[p + 3], ARGV[p + 4], ARGV[p + 5]) end, true},
   P = {4, function(p) call('LPUSH', KEYS[special + ARGV[p + 2]], ARGV[p + 3]) end},
   H = {5, function(p) hold(KEYS[special + ARGV[p + 2]], KEYS[special + ARGV[p + 2] + 1], ARGV[p + 3], ARGV[p + 4]) end},
   B = {4, function(p) call('PUBLISH', ARGV[p + 2], ARGV[p + 3]) end},
@@ -150,16 +131,7 @@ local function operations_by_letter() return {
   end},
   F = {3, function(p) call('HDEL', KEYS[4], ARGV[p + 2]) end},
   C = {8, function(p)
-    local key, expires = special + ARGV[p + 2], ARGV[p + 7]
-    if call('SADD', KEYS[key + 3], ARGV[p + 3]) == 1 then
-      if ARGV[p + 4] == '' then
-        call('RPUSH', KEYS[key], ARGV[p + 5])
-      else
-        call('ZADD', KEYS[key], ARGV[p + 4], ARGV[p + 5])
-      end
-    end
-    if ARGV[p + 6] ~= '' then call('SET', KEYS[key + 2], ARGV[p + 6], 'NX') end
-    for place = key, key + 3 do call('PEXPIRE', KEYS[place], expires) end
+    count_part(special + ARGV[p + 2], ARGV[p + 3], ARGV[p + 4], ARGV[p + 5], ARGV[p + 6], ARGV[p + 7])
   end, true},
 } end
 local last = claim_at == 0 and #ARGV or claim_at

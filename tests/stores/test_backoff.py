@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from celeriac.stores.redis.backoff import Backoff, pause_before
+from celeriac.stores.backoff import Backoff, pause_before
 
 
 def test_the_first_attempt_waits_for_nothing() -> None:
