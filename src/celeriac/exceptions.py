@@ -296,6 +296,18 @@ class BrokerRefused(BrokerUnreachable):
     """The broker answered and refuses us (a wrong password, say): trying again does not help."""
 
 
+class MessageRefused(OperationalError):
+    """The broker was reached and does not take this very message, now or later; it takes others."""
+
+
+class NotReplicated(OperationalError):
+    """A publication was stored, but fewer replicas confirmed it than ``wait_replicas`` asks for: it may be lost yet."""
+
+
+class BufferFull(OperationalError):
+    """The broker is away, and the buffer for messages (``publish_buffer_size``) has no room for this one."""
+
+
 class BackendError(CeleriacError):
     """Base of what goes wrong when results are stored or read."""
 

@@ -21,6 +21,7 @@ from celeriac.stores.store import Outgoing, Revocation
 from celeriac.telemetry import Telemetry
 
 if TYPE_CHECKING:
+    from celeriac.app.buffer import Buffer
     from celeriac.app.connections import Connections
     from celeriac.app.sending import Sender
     from celeriac.result import GroupResult as ResultsOfGroup
@@ -85,6 +86,7 @@ class Celeriac:
         self.strict_typing = strict_typing
         self.finalized = False
         self._lock = threading.RLock()
+        self._buffer: Buffer | None = None
         self._tasks = TaskRegistry()
         self.task_cls = task_cls or Task
         self._routing: tuple[Settings | None, Queues | None, Router | None] = (None, None, None)
@@ -116,6 +118,22 @@ class Celeriac:
         from celeriac.app.connections import Connections
 
         return Connections(self)
+
+    @property
+    def buffer(self) -> Buffer | None:
+        """What keeps messages while the broker is away; None where nothing does: ``publish_buffer_size`` is 0, or a
+        worker runs a task here, whose end must not be recorded before its messages are safe."""
+        if not self.settings.publish_buffer_size or current.current_worker_task() is not None:
+            return None
+        return self._buffer or self._make_buffer()
+
+    def _make_buffer(self) -> Buffer:
+        from celeriac.app.buffer import Buffer
+
+        with self._lock:
+            if self._buffer is None:
+                self._buffer = Buffer(self)
+            return self._buffer
 
     # -- configuration -----------------------------------------------------------------------------------------------
 
@@ -356,6 +374,28 @@ class Celeriac:
         if buffer:
             await apublish(self, buffer, {})
 
+    @property
+    def buffered(self) -> int:
+        """Messages that wait in this process's memory because the broker is away, see ``publish_buffer_size``."""
+        return 0 if self._buffer is None else len(self._buffer)
+
+    def flush(self, timeout: float | None = None) -> int:
+        """Wait until everything that is kept while the broker is away (``publish_buffer_size``) is sent.
+
+        Args:
+            timeout: seconds; ``publish_timeout`` when None.
+
+        Returns:
+            How many messages are still kept: 0 when all are sent.
+        """
+        seconds = self.settings.publish_timeout if timeout is None else timeout
+        return 0 if self._buffer is None else self._buffer.flush(seconds)
+
+    async def aflush(self, timeout: float | None = None) -> int:
+        """As :meth:`flush`, without blocking the event loop."""
+        seconds = self.settings.publish_timeout if timeout is None else timeout
+        return 0 if self._buffer is None else await self._buffer.aflush(seconds)
+
     def signature(self, *args: Any, **kwargs: Any) -> Signature:
         """A signature that is sent by this app."""
         kwargs["app"] = self
@@ -394,8 +434,8 @@ class Celeriac:
 
     async def arevoke(self, task_id: str | Sequence[str], terminate: bool = False, signal: str = "SIGTERM") -> None:
         """As :meth:`revoke`, without blocking the event loop."""
-        store = await self.async_store()
-        await store.revoke(_revocations(task_id, terminate, signal), self.settings.task_revoke_expires)
+        revocations, lifetime = _revocations(task_id, terminate, signal), self.settings.task_revoke_expires
+        await self.connections.call(lambda store: store.revoke(revocations, lifetime))
 
     # -- stores ------------------------------------------------------------------------------------------------------
 
@@ -418,7 +458,12 @@ class Celeriac:
         await self.connections.close_running_loop()
 
     def close(self) -> None:
-        """Close the synchronous connections, and stop being the current app."""
+        """Close the synchronous connections, and stop being the current app.
+
+        What is kept while the broker is away is sent first, if that is possible within ``publish_timeout``.
+        """
+        if self._buffer is not None:
+            self._buffer.close()
         self.connections.close()
         current.forget_app(self)
 

@@ -15,7 +15,7 @@ from celeriac.app.options import PROPERTY_OPTIONS, PUBLISH_ATTRIBUTES, eta_of, e
 from celeriac.app.task import Configured
 from celeriac.canvas.signature import as_data
 from celeriac.exceptions import MessageTooLarge
-from celeriac.ids import new_task_id
+from celeriac.ids import new_task_id, reply_queue
 from celeriac.message import Message
 from celeriac.saferepr import saferepr
 from celeriac.serialization import compression
@@ -31,6 +31,9 @@ __all__ = ["Builder", "Built"]
 
 ARGUMENTS_REPR_SIZE: Final = 1024
 """Characters of argsrepr and kwargsrepr, as Celery (protocol.md, section 1)."""
+
+RPC: Final = "rpc:"
+"""How the URL of the result backend begins that sends results to the queue of whoever sent the task."""
 
 _DELIVERY_MODES: Final[dict[Any, int]] = {"transient": 1, "persistent": 2}
 _EMPTY_EMBED: Final[dict[str, Any]] = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
@@ -144,7 +147,7 @@ class Builder:
                 priority = (parent.delivery_info or {}).get("priority")
         properties: dict[str, Any] = {
             "correlation_id": options.get("correlation_id") or task_id,
-            "reply_to": options.get("reply_to") or "",
+            "reply_to": options.get("reply_to") or (reply_queue() if settings.result_backend.startswith(RPC) else ""),
             "delivery_mode": _DELIVERY_MODES.get(route.delivery_mode, route.delivery_mode),
             "priority": priority or 0,
         }

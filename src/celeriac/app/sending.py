@@ -46,6 +46,9 @@ class Sender:
         """The message of a signature, for a settlement's follow-ups; ``args`` are prepended to its own."""
         new_args, new_kwargs, options = call.merged(args, None, overrides)
         options.pop("add_to_parent", None)
+        parent = current.current_worker_context()
+        if parent is not None and parent.reply_to:
+            options.setdefault("reply_to", parent.reply_to)  # what follows is awaited by whoever awaits this
         task_id, shadow = options.pop("task_id", None), options.pop("shadow", None)
         link, link_error = options.pop("link", None), options.pop("link_error", None)
         if task is None or task.name != call.task:
@@ -88,7 +91,9 @@ class Sender:
             "task_id": task_id,
         }
         payload = documents.encode(document, settings.result_serializer)
-        return ResultRecord(task_id, payload, state, settings.result_expires)
+        running = current.current_worker_context()
+        reply_to = (running.reply_to or "") if running is not None and running.id == task_id else ""
+        return ResultRecord(task_id, payload, state, settings.result_expires, reply_to)
 
     def store_state(self, task: Task[Any, Any], task_id: str | None, state: str | None, meta: Any) -> None:
         """Store a state of a task's own."""

@@ -358,4 +358,5 @@ class Trace:
         if outcome.result is None:
             return None
         expires = self.tracer.app.settings.result_expires
-        return ResultRecord(str(self.context.id), outcome.result, outcome.state, expires)
+        reply_to = self.context.reply_to or ""
+        return ResultRecord(str(self.context.id), outcome.result, outcome.state, expires, reply_to)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from celeriac.cli.groups import Command
-from celeriac.cli.options import Option, json_array, json_object, time, time_or_seconds
+from celeriac.cli.options import Option, json_array, json_object, time, time_or_seconds, timeout_option
 from celeriac.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ __all__ = ["call"]
 @click.option("--queue", cls=Option, help="Send it to this queue.")
 @click.option("--exchange", cls=Option, help="Send it to this exchange.")
 @click.option("--routing-key", cls=Option, help="With this routing key.")
+@timeout_option()
 @pass_session
 def call(session: Session, /, name: str, args: list[Any], kwargs: dict[str, Any], **options: Any) -> None:
     """Send the task NAME and print its id.
@@ -58,6 +59,7 @@ def call(session: Session, /, name: str, args: list[Any], kwargs: dict[str, Any]
     celeriac -A proj call proj.add -a '[2, 2]'
     celeriac -A proj call proj.report -k '{"day": "today"}' --countdown 60
     """
+    session.changes["publish_buffer_size"] = 0  # the command ends at once, and its exit code says whether it was sent
     app = session.app_with_tasks if session.has_app else session.app
     session.refuse_private(app.store.capabilities.between_processes)
     given = {option: value for option, value in options.items() if value is not None}

@@ -9,7 +9,7 @@ import click
 
 from celeriac.cli.failures import FAILED
 from celeriac.cli.groups import Command, LazyGroup
-from celeriac.cli.options import Option
+from celeriac.cli.options import Option, timeout_option
 from celeriac.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ LIMIT: Final = 100
 """Dead letters that are listed when nobody says how many."""
 BATCH: Final = 1000
 """Dead letters that are replayed or dropped in one step."""
+LONGEST: Final = 60.0
+"""Seconds for replaying and dropping: time enough for all dead letters of a bad day."""
 LONGEST_CELL: Final = 100
 """Characters of a reason in the table; ``show`` has all of it."""
 
@@ -43,6 +45,7 @@ def dead() -> None:
     "--limit", cls=Option, type=click.IntRange(min=1), default=LIMIT, show_default=True, help="The newest so many."
 )
 @click.option("--json", "as_json", cls=Option, is_flag=True, help="Print JSON.")
+@timeout_option()
 @pass_session
 def list_(session: Session, /, queue: str | None, limit: int, as_json: bool) -> None:
     """List dead letters, the newest first.
@@ -71,6 +74,7 @@ def list_(session: Session, /, queue: str | None, limit: int, as_json: bool) -> 
 @dead.command(cls=Command)
 @click.argument("letter_id", metavar="ID")
 @click.option("--json", "as_json", cls=Option, is_flag=True, help="Print JSON.")
+@timeout_option()
 @pass_session
 def show(session: Session, /, letter_id: str, as_json: bool) -> int:
     """Show the dead letter ID: task, arguments, why it died, history, headers.
@@ -99,6 +103,7 @@ def show(session: Session, /, letter_id: str, as_json: bool) -> int:
 def _chosen(function: Callable[..., Any]) -> Callable[..., Any]:
     """The arguments that choose dead letters."""
     for add in (
+        timeout_option(f"{LONGEST:g}"),
         click.option("--queue", cls=Option, help="With --all: only what died in this queue."),
         click.option("--all", "every", cls=Option, is_flag=True, help="All of them."),
         click.argument("ids", nargs=-1),
@@ -155,7 +160,7 @@ def _apply(session: Session, ids: Sequence[str], queue: str | None, method: str,
         function = getattr(store, method)
         return int(await function(ids)) if ids else await _all(store, function, queue)
 
-    count = session.store(run)
+    count = session.store(run, LONGEST)
     click.echo(f"{done} {count} dead {'letter' if count == 1 else 'letters'}.")
     if count < len(ids):
         click.echo(

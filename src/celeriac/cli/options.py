@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import click
 
-__all__ = ["Option", "environment_names", "json_array", "json_object", "names", "time", "time_or_seconds"]
+__all__ = [
+    "Option",
+    "environment_names",
+    "json_array",
+    "json_object",
+    "names",
+    "time",
+    "time_or_seconds",
+    "timeout_option",
+]
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 PREFIXES: Final = ("CELERIAC", "CELERY")
 
@@ -32,6 +44,24 @@ def environment_names(option: click.Option, ctx: click.Context) -> list[str]:
     stem = "_".join([*words, long.removeprefix("--")]).upper().replace("-", "_")
     bare = [option.envvar] if isinstance(option.envvar, str) else option.envvar or ()
     return [*(f"{prefix}_{stem}" for prefix in PREFIXES), *bare]
+
+
+def timeout_option(default: str = "publish_timeout") -> Callable[[F], F]:
+    """``--timeout``, for commands that call the broker: the time that ``Session.store`` and publishing have."""
+
+    def limit(ctx: click.Context, param: click.Parameter, value: float | None) -> None:
+        if value is not None and not ctx.resilient_parsing:
+            ctx.obj.limit(value)
+
+    return click.option(
+        "--timeout",
+        cls=Option,
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="SECONDS",
+        expose_value=False,
+        callback=limit,
+        help=f"Give up after so many seconds. [default: {default}]",
+    )
 
 
 def names(ctx: click.Context, param: click.Parameter, value: str | None) -> list[str] | None:

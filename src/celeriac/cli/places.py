@@ -9,13 +9,14 @@ from celeriac.stores.urls import masked, same_store
 
 if TYPE_CHECKING:
     from celeriac.app.app import Celeriac
+    from celeriac.stores.options import StoreOptions
 
 __all__ = ["results_place", "transport_place"]
 
 
 def transport_place(app: Celeriac) -> str:
     """The broker's URL; the embedded broker's with its file."""
-    return masked(broker_options(app).url)
+    return _every_url(broker_options(app))
 
 
 def results_place(app: Celeriac) -> str:
@@ -24,6 +25,10 @@ def results_place(app: Celeriac) -> str:
     if backend is None:
         return "disabled"
     broker = broker_options(app)
-    one = same_store(broker.url, backend.url)
+    one = same_store(broker, backend)
     same = "the same store: one atomic step" if one else "another store: written before the acknowledgement"
-    return f"{masked(backend.url)} ({same})"
+    return f"{_every_url(backend)} ({same})"
+
+
+def _every_url(options: StoreOptions) -> str:
+    return ";".join(map(masked, (options.url, *options.alternates)))

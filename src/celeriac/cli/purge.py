@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from celeriac.cli.groups import Command
-from celeriac.cli.options import Option, names
+from celeriac.cli.options import Option, names, timeout_option
 from celeriac.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
     from celeriac.stores.store import Store
 
 __all__ = ["purge"]
+
+LONGEST: Final = 60.0
+"""Seconds: time enough for millions of messages."""
 
 
 @click.command(cls=Command, short_help="Drop all messages that wait.")
@@ -22,6 +25,7 @@ __all__ = ["purge"]
     "-Q", "--queues", cls=Option, callback=names, metavar="A,B", help="These queues. [default: those of the app]"
 )
 @click.option("-X", "--exclude-queues", cls=Option, callback=names, metavar="A,B", help="Not these queues.")
+@timeout_option(f"{LONGEST:g}")
 @pass_session
 def purge(session: Session, /, force: bool, queues: list[str] | None, exclude_queues: list[str] | None) -> None:
     """Drop all messages that wait in the app's queues: ready or delayed, not those that a worker has.
@@ -46,7 +50,7 @@ def purge(session: Session, /, force: bool, queues: list[str] | None, exclude_qu
     async def drop(store: Store) -> int:
         return sum([await store.purge(name) for name in left])
 
-    dropped = session.store(drop)
+    dropped = session.store(drop, LONGEST)
     click.echo(f"Purged {_count(dropped, 'message')} from {_count(len(left), 'queue')}: {listed}")
 
 

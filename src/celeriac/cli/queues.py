@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from celeriac.cli.groups import Command
-from celeriac.cli.options import Option, names
+from celeriac.cli.options import Option, names, timeout_option
 from celeriac.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ __all__ = ["queues"]
 @click.command(cls=Command, short_help="Count the messages of each queue.")
 @click.option("-Q", "--queues", "only", cls=Option, callback=names, metavar="A,B", help="These queues only.")
 @click.option("--json", "as_json", cls=Option, is_flag=True, help="Print JSON.")
+@timeout_option()
 @pass_session
 def queues(session: Session, /, only: list[str] | None, as_json: bool) -> None:
     """Show how many messages each queue has: ready, delayed, in flight, dead.
@@ -28,7 +29,8 @@ def queues(session: Session, /, only: list[str] | None, as_json: bool) -> None:
     celeriac -A proj queues --json
 
     The queues are those of the app and those found in the broker. In flight is what workers have; dead is what died in
-    the queue and waits among the dead letters (celeriac dead list).
+    the queue and waits among the dead letters (celeriac dead list). What the broker cannot say is shown as "?":
+    RabbitMQ says what is ready, and cannot list its queues.
     """
     declared = list(session.app.queues.consumed)
 
@@ -68,7 +70,7 @@ def _print_table(session: Session, counts: dict[str, QueueCounts], declared: lis
     rows = [
         (
             name if name in declared else f"{name} (not the app's)",
-            *(str(number) for number in (each.ready, each.held, each.in_flight, each.dead)),
+            *("?" if number is None else str(number) for number in (each.ready, each.held, each.in_flight, each.dead)),
         )
         for name, each in counts.items()
     ]

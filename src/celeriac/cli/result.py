@@ -37,6 +37,8 @@ def result(session: Session, /, task_id: str, task: str | None, traceback: bool,
         session.app_with_tasks.task_named(task)
     session.refuse_private(app.store.capabilities.between_processes)
     found = app.AsyncResult(task_id)
+    if timeout is None:
+        found.ready()  # who waits for ever learns at once that there is nothing to wait on
     value = found.get(timeout=timeout, propagate=False)
     if found.successful():
         click.echo(value)

@@ -6,13 +6,15 @@ import asyncio
 import os
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
 from celeriac.cli.failures import AppFailed
-from celeriac.exceptions import AppNotFound, ImproperlyConfigured
+from celeriac.exceptions import AppNotFound, ImproperlyConfigured, OperationalError
+from celeriac.stores.bounds import Bounds
 
 if TYPE_CHECKING:
     from celeriac.app.app import Celeriac
@@ -22,6 +24,8 @@ __all__ = ["Session", "pass_session"]
 
 T = TypeVar("T")
 
+CLOSE_TIMEOUT: Final = 0.5
+"""Seconds for closing a store from which nothing was received, after a failure too."""
 NO_APP: Final = (
     "which app? Give it before the command: celeriac -A proj <command> (or set the environment variable CELERIAC_APP)"
 )
@@ -55,6 +59,7 @@ class Session:
         named = {"broker_url": ("--broker", broker), "result_backend": ("--result-backend", result_backend)}
         self.changes: dict[str, Any] = {name: value for name, (_, value) in named.items() if value}
         """Settings that the command line gives; children of a worker get them too."""
+        self._timeout: float | None = None
         self._origins = {name: f"command line {option}" for name, (option, _) in named.items()}
 
     @cached_property
@@ -106,22 +111,44 @@ class Session:
         """Where the value of a setting comes from, in words."""
         return self._origins[setting] if setting in self.changes else self.app.conf.origin(setting)
 
-    def store(self, function: Callable[[Store], Awaitable[T]]) -> T:
+    def limit(self, seconds: float) -> None:
+        """The command must end within so many seconds (``--timeout``)."""
+        self._timeout = seconds
+        self.changes["publish_timeout"] = seconds
+        self._origins["publish_timeout"] = "command line --timeout"
+
+    def store(self, function: Callable[[Store], Awaitable[T]], longest: float | None = None) -> T:
         """Call a function with the app's open store, and close that; for what is not in one process only.
+
+        Args:
+            function: called once.
+            longest: seconds for all of it, unless the command line says otherwise; ``publish_timeout`` when None.
 
         Raises:
             ImproperlyConfigured: the broker lives in one process.
+            OperationalError: the store cannot be reached, broke, or did not answer in time.
         """
-        return asyncio.run(self._with_store(function))
+        return asyncio.run(self._with_store(function, longest))
 
-    async def _with_store(self, function: Callable[[Store], Awaitable[T]]) -> T:
-        store = self.app.connections.make()
+    async def _with_store(self, function: Callable[[Store], Awaitable[T]], longest: float | None) -> T:
+        app = self.app
+        store = app.connections.make()
         self.refuse_private(store.capabilities.between_processes)
-        await store.open()
-        try:
-            return await function(store)
-        finally:
-            await store.close()
+        # A command fails at the first failure: whoever runs it sees that, and may run it again.
+        with Bounds(self._timeout or longest or app.settings.publish_timeout, retry=False) as limits:
+            try:
+                async with asyncio.timeout(limits.last):
+                    await store.open()
+                    return await function(store)
+            except TimeoutError:
+                raise OperationalError(
+                    f"{app.connections.place} did not answer within {limits.seconds:g} seconds; "
+                    "give it more time with --timeout, or look after the broker"
+                ) from None
+            finally:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(CLOSE_TIMEOUT):
+                        await store.close()
 
     def refuse_private(self, between_processes: bool) -> None:
         """Raise ImproperlyConfigured for a broker that no other process can see."""

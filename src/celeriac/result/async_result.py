@@ -96,7 +96,9 @@ class AsyncResult(StoredResult, Generic[R]):
         deadline = Deadline(timeout)
         above = self._above() if follow_parents and propagate else []
         if above:
-            for known, result in zip(refresh(self.app, above), above, strict=True):
+            with deadline.bounds(self.app.settings.publish_timeout):
+                found = refresh(self.app, above)
+            for known, result in zip(found, above, strict=True):
                 result.conclude(known, True, None)
         meta = self._cache
         if meta is None:
@@ -123,7 +125,9 @@ class AsyncResult(StoredResult, Generic[R]):
         deadline = Deadline(timeout)
         above = self._above() if follow_parents and propagate else []
         if above:
-            for meta, result in zip(await arefresh(self.app, above), above, strict=True):
+            with deadline.bounds(self.app.settings.publish_timeout):
+                found = await arefresh(self.app, above)
+            for meta, result in zip(found, above, strict=True):
                 result.conclude(meta, True, None)
         if self._cache is None:
             async with aclosing(aarrivals(self.app, self._awaited(above), deadline)) as coming:
@@ -198,8 +202,8 @@ class AsyncResult(StoredResult, Generic[R]):
 
     async def aforget(self) -> None:
         """As :meth:`forget`, without blocking the event loop."""
-        store = await self.app.async_store()
-        await store.forget(self.forgotten())
+        ids = self.forgotten()
+        await self.app.connections.call(lambda store: store.forget(ids))
 
     def revoke(
         self,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from time import monotonic
 
+from celeriac.stores.bounds import Bounds
+
 __all__ = ["Deadline"]
 
 
@@ -22,6 +24,11 @@ class Deadline:
         """Seconds that are left, at most ``seconds``."""
         remaining = self.remaining()
         return seconds if remaining is None else min(seconds, remaining)
+
+    def bounds(self, most: float) -> Bounds:
+        """The limits of one look at the store, which may take ``most`` seconds; one that only looks has all of them."""
+        remaining = self.remaining()
+        return Bounds(most if remaining is None or self.timeout == 0 else min(most, remaining))
 
     def over(self) -> bool:
         """The time is over."""

@@ -256,7 +256,8 @@ class ResultSet(Members, Generic[R]):
 
     async def aforget(self) -> None:
         """As :meth:`forget`, without blocking the event loop."""
-        await (await self.app.async_store()).forget(self.forgotten())
+        ids = self.forgotten()
+        await self.app.connections.call(lambda store: store.forget(ids))
 
     def revoke(
         self,

@@ -90,8 +90,7 @@ class StoredResult(ResultBase):
         """The stored document, decoded, read without blocking the event loop."""
         if self._cache is not None:
             return self._cache
-        store = await self.app.async_store()
-        return self.load((await store.results([self.id]))[0])
+        return self.load((await self.app.connections.call(lambda store: store.results([self.id])))[0])
 
     def exists(self) -> bool:
         """Whether anything is stored for it."""
@@ -99,7 +98,9 @@ class StoredResult(ResultBase):
 
     async def aexists(self) -> bool:
         """As :meth:`exists`, without blocking the event loop."""
-        return self._cache is not None or (await (await self.app.async_store()).results([self.id]))[0] is not None
+        if self._cache is not None:
+            return True
+        return (await self.app.connections.call(lambda store: store.results([self.id])))[0] is not None
 
     # -- its parts ---------------------------------------------------------------------------------------------------
 
@@ -260,7 +261,8 @@ async def arefresh(app: Celeriac, results: Iterable[StoredResult]) -> list[Meta]
     """As :func:`refresh`, without blocking the event loop."""
     results = list(results)
     unknown = [result for result in results if result.final is None]
-    payloads = await (await app.async_store()).results([result.id for result in unknown]) if unknown else []
+    ids = [result.id for result in unknown]
+    payloads = await app.connections.call(lambda store: store.results(ids)) if ids else []
     return _taken_in(results, unknown, payloads)
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
 from celeriac.settings.general import GeneralSettings
-from celeriac.settings.setting import Count, Seconds, Setting, Urls
-from celeriac.settings.special import Tls, TransportOptions
+from celeriac.settings.setting import Bytes, Count, Seconds, Setting, Urls
+from celeriac.settings.special import FailoverStrategy, Tls, TransportOptions
 
 __all__ = ["BrokerSettings"]
 
@@ -42,6 +42,13 @@ class BrokerSettings(GeneralSettings, frozen=True, kw_only=True):
             follows="broker_url",
         ),
     ] = "sqlite://"
+    broker_failover_strategy: Annotated[
+        FailoverStrategy | None,
+        Setting(
+            "Order in which several URLs are tried; a function gets all of them and yields them for ever.",
+            "BROKER_FAILOVER_STRATEGY",
+        ),
+    ] = None
     broker_transport_options: Annotated[
         TransportOptions, Setting("Options of the broker's client, as far as given.", "BROKER_TRANSPORT_OPTIONS")
     ] = msgspec.field(default_factory=dict)
@@ -66,7 +73,37 @@ class BrokerSettings(GeneralSettings, frozen=True, kw_only=True):
     broker_pool_limit: Annotated[
         Count | None, Setting("Connections that a process publishes over; None or 0 is no pool.", "BROKER_POOL_LIMIT")
     ] = 10
+    broker_heartbeat: Annotated[
+        Seconds | None,
+        Setting(
+            "AMQP: interval of the heartbeats by which both sides notice that the other is gone; 0 or None is none.",
+            "BROKER_HEARTBEAT",
+        ),
+    ] = 10.0
+    broker_login_method: Annotated[
+        Literal["PLAIN", "AMQPLAIN", "EXTERNAL"] | None,
+        Setting("AMQP: how to log in; None is the first that the server offers.", "BROKER_LOGIN_METHOD"),
+    ] = None
+    broker_native_delayed_delivery_queue_type: Annotated[
+        Literal["quorum", "classic"],
+        Setting(
+            "AMQP: type of the queues that keep messages until they are due, where any declared queue is a quorum queue.",
+            "BROKER_NATIVE_DELAYED_DELIVERY_QUEUE_TYPE",
+        ),
+    ] = "quorum"
     broker_use_ssl: Annotated[Tls, Setting("Use TLS, with these options.", "BROKER_USE_SSL")] = False
     publish_timeout: Annotated[
-        Seconds, Setting("One deadline for connecting, publishing and the broker's confirmation.", ours=True)
+        Seconds,
+        Setting(
+            "One deadline from the look-up of the broker's name to its confirmation, for publishing and for reading "
+            "results.",
+            ours=True,
+        ),
     ] = 5.0
+    publish_buffer_size: Annotated[
+        Count,
+        Setting("Messages that a client keeps in memory while the broker is away; 0 keeps none.", ours=True),
+    ] = 0
+    publish_buffer_bytes: Annotated[Bytes, Setting("The most memory that these messages take, encoded.", ours=True)] = (
+        64 * 1024 * 1024
+    )

@@ -22,6 +22,7 @@ APP_CLASSES: Final[Mapping[Flavour, str]] = MappingProxyType({"celeriac": "Celer
 
 CELERY_DEFAULTS: Final[Mapping[str, Any]] = MappingProxyType(
     {
+        "broker_heartbeat": 120.0,
         "broker_url": "amqp://guest@localhost//",
         "result_backend": DISABLED,
         "task_acks_late": False,

@@ -20,9 +20,8 @@ _NAMES: Final = """
     beat_gid beat_logfile beat_max_loop_interval:CELERYBEAT_MAX_LOOP_INTERVAL beat_pidfile
     beat_remote_control_max_tick_age beat_schedule:CELERYBEAT_SCHEDULE
     beat_schedule_filename:CELERYBEAT_SCHEDULE_FILENAME beat_scheduler:CELERYBEAT_SCHEDULER
-    beat_sync_every:CELERYBEAT_SYNC_EVERY beat_uid beat_umask broker_channel_error_retry broker_failover_strategy
-    broker_heartbeat broker_heartbeat_checkrate broker_host broker_login_method
-    broker_native_delayed_delivery_queue_type broker_password broker_pool_acquire_timeout broker_port
+    beat_sync_every:CELERYBEAT_SYNC_EVERY beat_uid beat_umask broker_channel_error_retry
+    broker_heartbeat_checkrate broker_host broker_password broker_pool_acquire_timeout broker_port
     broker_transport broker_user broker_vhost cache_backend:CELERY_CACHE_BACKEND
     cache_backend_options:CELERY_CACHE_BACKEND_OPTIONS cassandra_auth_kwargs cassandra_auth_provider
     cassandra_bundle_path cassandra_entry_ttl cassandra_keyspace cassandra_options cassandra_port
@@ -47,7 +46,7 @@ _NAMES: Final = """
     result_chord_expires result_chord_join_timeout:CELERY_RESULT_CHORD_JOIN_TIMEOUT
     result_chord_retry_interval:CELERY_RESULT_CHORD_RETRY_INTERVAL result_compression:CELERY_RESULT_COMPRESSION
     result_exchange:CELERY_RESULT_EXCHANGE result_exchange_type:CELERY_RESULT_EXCHANGE_TYPE result_failure_expires
-    result_persistent:CELERY_RESULT_PERSISTENT s3_access_key_id s3_base_path s3_bucket s3_endpoint_url s3_region
+    s3_access_key_id s3_base_path s3_bucket s3_endpoint_url s3_region
     s3_secret_access_key security_cert_store:CELERY_SECURITY_CERT_STORE
     security_certificate:CELERY_SECURITY_CERTIFICATE security_digest:CELERY_SECURITY_DIGEST
     security_key:CELERY_SECURITY_KEY security_key_password:CELERY_SECURITY_KEY_PASSWORD
@@ -55,7 +54,7 @@ _NAMES: Final = """
     worker_agent:CELERYD_AGENT worker_autoscaler:CELERYD_AUTOSCALER
     worker_cancel_long_running_tasks_on_connection_loss:CELERYD_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS
     worker_consumer:CELERYD_CONSUMER worker_deduplicate_successful_tasks:CELERYD_DEDUPLICATE_SUCCESSFUL_TASKS
-    worker_detect_quorum_queues:CELERYD_DETECT_QUORUM_QUEUES worker_disable_prefetch:CELERYD_DISABLE_PREFETCH
+    worker_disable_prefetch:CELERYD_DISABLE_PREFETCH
     worker_enable_prefetch_count_reduction:CELERYD_ENABLE_PREFETCH_COUNT_REDUCTION
     worker_enable_remote_control:CELERY_ENABLE_REMOTE_CONTROL worker_eta_task_limit:CELERYD_ETA_TASK_LIMIT
     worker_executable worker_gid worker_pidfile worker_pool_putlocks:CELERYD_POOL_PUTLOCKS

@@ -41,13 +41,32 @@ class TransportKeys(TypedDict, total=False):
     unacked_index_key: Annotated[str, Setting("The sorted set of when they were delivered.")]
     socket_timeout: Annotated[Seconds | None, Setting("Time limit of one command on a connection.")]
     socket_connect_timeout: Annotated[Seconds | None, Setting("Time limit for opening a connection.")]
-    socket_keepalive: Annotated[bool, Setting("Switch on TCP keepalive.")]
+    socket_keepalive: Annotated[bool, Setting("TCP keepalive; False switches it off.")]
     health_check_interval: Annotated[
         Seconds | None, Setting("Idle time after which a connection is checked before its use.")
     ]
+    socket_keepalive_options: Annotated[
+        Anything, Setting("Socket options of TCP keepalive by number, such as {socket.TCP_KEEPIDLE: 10}.")
+    ]
     retry_on_timeout: Annotated[bool, Setting("Repeat a command that timed out.")]
     max_connections: Annotated[Positive, Setting("Connections of one pool.")]
+    master_name: Annotated[str, Setting("The name by which the sentinels know the master.")]
+    min_other_sentinels: Annotated[Count, Setting("A sentinel that knows fewer others is not believed.")]
+    sentinel_kwargs: Annotated[
+        Anything,
+        Setting("How the sentinels are entered: username, password, ssl and ssl_... options, socket_timeout."),
+    ]
+    wait_replicas: Annotated[
+        Count, Setting("A publication counts as confirmed once so many replicas have it, else NotReplicated is raised.")
+    ]
+    wait_replicas_timeout: Annotated[Seconds, Setting("Time that the replicas have for that; 1.")]
     client_name: Annotated[str | None, Setting("Name of the connections on the server.")]
+    confirm_publish: Annotated[bool, Setting("AMQP: publications are confirmed; they always are.")]
+    client_properties: Annotated[Anything, Setting("AMQP: what the server shows of a connection.")]
+    consumer_timeout: Annotated[
+        Seconds,
+        Setting("AMQP: the server's time limit for an acknowledgement, which longer tasks must evade; 1800."),
+    ]
     body_encoding: Annotated[
         Literal["base64", "utf-8"] | None, Setting("How the body is embedded in its envelope; base64.")
     ]
@@ -58,6 +77,11 @@ class ResultTransportKeys(TypedDict, total=False):
     """Options of the result store."""
 
     global_keyprefix: Annotated[str, Setting("Put before the name of every key, followed by an underscore.")]
+    master_name: Annotated[str, Setting("The name by which the sentinels know the master.")]
+    min_other_sentinels: Annotated[Count, Setting("A sentinel that knows fewer others is not believed.")]
+    sentinel_kwargs: Annotated[
+        Anything, Setting("How the sentinels are entered; these three are the broker's where none is given.")
+    ]
     result_chord_ordered: Annotated[
         bool, Setting("The body of a chord receives the results in the order of its header.")
     ]
@@ -72,11 +96,11 @@ OPTION_TABLES: Final[dict[str, Any]] = {
 
 # Keys that Celery and kombu know for the transports of this world, and that this release has no use for.
 _FUTURE_OPTIONS: Final = """
-    ack_emulation additional_connection_errors brpop_timeout client_properties confirm_publish connection_pool
+    ack_emulation additional_connection_errors brpop_timeout connection_pool
     credential_provider data_folder_in data_folder_out deadletter_queue fifo_message_group_id interval_max
-    interval_start interval_step is_secure login_method master_name max_retries min_other_sentinels polling_interval
+    interval_start interval_step is_secure login_method max_retries polling_interval
     predefined_queues processed_folder queue_name_prefix queue_tags read_timeout reauth_check_interval region
-    reject_on_worker_lost retry_policy sentinel_kwargs sentinels socket_keepalive_options socket_read_size
+    reject_on_worker_lost retry_policy sentinels socket_read_size
     socket_settings ssl store_processed sts_role_arn sts_token_timeout unacked_mutex_expire unacked_mutex_key
     unacked_restore_interval
     unacked_restore_limit unacked_restore_throttle wait_time_seconds write_timeout

@@ -72,9 +72,12 @@ class ResultSettings(BrokerSettings, frozen=True, kw_only=True):
         bool, Setting("The result client repeats a command that timed out.", "CELERY_REDIS_RETRY_ON_TIMEOUT")
     ] = False
     redis_socket_keepalive: Annotated[
-        bool, Setting("Switch on TCP keepalive for the result client.", "CELERY_REDIS_SOCKET_KEEPALIVE")
+        bool, Setting("TCP keepalive for the result client; it is always on.", "CELERY_REDIS_SOCKET_KEEPALIVE")
     ] = False
     redis_backend_health_check_interval: Annotated[
         Seconds | None, Setting("Idle time after which a connection of the result client is checked before its use.")
+    ] = None
+    result_persistent: Annotated[
+        bool | None, Setting("rpc: results survive a restart of the server.", "CELERY_RESULT_PERSISTENT")
     ] = None
     redis_client_name: Annotated[str | None, Setting("Name of the result client's connections on the server.")] = None

@@ -16,6 +16,7 @@ __all__ = [
     "Annotations",
     "Concurrency",
     "DeliveryMode",
+    "FailoverStrategy",
     "Priority",
     "Queues",
     "RateLimit",
@@ -29,6 +30,7 @@ __all__ = [
 RATE: Final = re.compile(r"\d+(\.\d+)?(/[smh])?")
 CONCURRENCY: Final = re.compile(r"[1-9]\d*(x[1-9]\d*)?|auto")
 DELIVERY_MODES: Final[dict[object, int]] = {1: 1, 2: 2, "transient": 1, "persistent": 2}
+STRATEGIES: Final = ("round-robin", "shuffle")
 HIGHEST_PRIORITY: Final = 255  # one octet in AMQP's basic properties; Redis has ten steps
 
 RETRY_POLICY: Final[dict[str, Any]] = {
@@ -70,6 +72,12 @@ def _read_delivery_mode(value: object) -> int:
 
 def _delivery_mode_from_text(text: str) -> int:
     return _read_delivery_mode(int(text) if text.isdigit() else text)
+
+
+def _read_strategy(value: object) -> object:
+    if value not in STRATEGIES and not callable(value):
+        raise ValueError
+    return value
 
 
 def _read_tls(value: object) -> bool | dict[str, Any]:
@@ -133,6 +141,10 @@ Concurrency = Annotated[
 ]
 DeliveryMode = Annotated[
     int, Kind("a delivery mode", _read_delivery_mode, _delivery_mode_from_text, hint="write 2 (persistent) or 1")
+]
+FailoverStrategy = Annotated[
+    Any,
+    Kind("the name of a failover strategy, or a function", _read_strategy, hint='write "round-robin" or "shuffle"'),
 ]
 Tls = Annotated[
     bool | dict[str, Any],

@@ -17,6 +17,7 @@ __all__ = ["Diagnosis", "diagnose"]
 
 GROUP_PREFIXES: Final = ("task_", "worker_", "broker_", "result_", "store_", "redis_", "task_default_", "worker_task_")
 OFTEN_VARIABLES: Final = ("REDIS_",)  # in capitals these are what a URL is made of
+OFTEN_APART: Final = ("sentinel_kwargs", "master_name")  # a module names them first, and then uses them as keys
 SWAPPED_PREFIXES: Final = ("task_", "worker_", "broker_", "result_")  # people take one of these for another
 LIKENESS_OF_VARIABLES: Final = 0.85  # see suggestions.LIKENESS
 OLD_PREFIXES: Final = ("CELERY_", "CELERYD_", "CELERIAC_")
@@ -64,7 +65,7 @@ def diagnose(name: str, spell: Callable[[str], str] = str, among_variables: bool
 def _holder(name: str, among_variables: bool) -> str | None:
     """Return the setting whose dictionary has a key of this name."""
     bare = name.lower()
-    if among_variables and ("_" not in bare or bare in FUTURE_OPTIONS):
+    if among_variables and ("_" not in bare or bare in FUTURE_OPTIONS or bare in OFTEN_APART):
         return None
     for holder, keys in OPTION_TABLES.items():
         if bare in keys.__annotations__:

@@ -80,3 +80,10 @@ class WorkerSettings(TaskSettings, frozen=True, kw_only=True):
         str | int, Setting("Log level of what they print.", "CELERY_REDIRECT_STDOUTS_LEVEL")
     ] = "WARNING"
     worker_logfile: Annotated[Path | None, Setting("The log file; None is standard error.")] = None
+    worker_detect_quorum_queues: Annotated[
+        bool,
+        Setting(
+            "AMQP: a worker makes Celery's queues for delayed delivery where any declared queue is a quorum queue.",
+            "CELERYD_DETECT_QUORUM_QUEUES",
+        ),
+    ] = True

@@ -93,7 +93,7 @@ def test_results_that_never_expire_on_a_server_are_its_owners_business() -> None
 
 
 def test_every_finding_about_a_setting_without_effect_says_where_it_was_set() -> None:
-    (finding,) = find_conflicts(subject(broker_pool_limit=3))
+    (finding,) = find_conflicts(subject(worker_prefetch_multiplier=3))
     assert "app.conf" in finding.advice
 
 

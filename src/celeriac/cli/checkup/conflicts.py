@@ -8,7 +8,6 @@ from typing import Final
 from celeriac.cli.checkup.finding import Finding
 from celeriac.cli.checkup.ineffective import check_effect
 from celeriac.cli.checkup.subject import Subject
-from celeriac.stores.urls import same_store
 
 __all__ = ["CHECKS", "find_conflicts"]
 
@@ -114,7 +113,7 @@ def check_results(subject: Subject) -> Iterator[Finding]:
             "STARTED is not stored: there is no result backend",
             "set one",
         )
-    if subject.backend_url is not None and not same_store(subject.broker_url, subject.backend_url):
+    if subject.backend_url is not None and not subject.one_store:
         yield Finding(
             "note",
             "broker_url, result_backend",

@@ -10,23 +10,15 @@ from celeriac.cli.checkup.subject import Subject
 
 __all__ = ["HARMLESS", "check_effect"]
 
-_ONE_CONNECTION: Final = "a process has one connection for all of its result traffic, which mends itself"
 _RETRIES: Final = "what failed for a passing reason is always repeated until the store's deadline"
 
 HARMLESS: Final[Mapping[str, str]] = {
     "worker_prefetch_multiplier": "the read-ahead follows the free slots and the measured run times",
-    "broker_pool_limit": "a process has one connection for all that it publishes; there is no pool to limit",
     "result_backend_always_retry": _RETRIES,
     "result_backend_max_retries": _RETRIES,
     "result_backend_base_sleep_between_retries_ms": _RETRIES,
     "result_backend_max_sleep_between_retries_ms": _RETRIES,
-    "redis_max_connections": _ONE_CONNECTION,
-    "redis_socket_timeout": _ONE_CONNECTION,
-    "redis_socket_connect_timeout": "broker_connection_timeout holds for both stores",
-    "redis_retry_on_timeout": _RETRIES,
     "redis_socket_keepalive": "keepalive is always on",
-    "redis_backend_health_check_interval": _ONE_CONNECTION,
-    "redis_client_name": "connections name themselves after what they do",
     "worker_lost_wait": "the death of a process is known at once, and after everything that it said",
     "worker_proc_alive_timeout": "the start of a process is watched, not timed",
     "worker_enable_soft_shutdown_on_idle": "an idle worker has nothing to wait for",

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any, Final
 
-import redis
-from redis.exceptions import RedisError
+from hiredis import ReplyError
 
 from celeriac.cli.checkup.finding import Finding
 from celeriac.stores.options import StoreOptions
-from celeriac.stores.redis.address import address_of
+from celeriac.stores.redis.errors import Disconnected
+from celeriac.stores.redis.places import places_of
+from celeriac.stores.redis.sync_server import SyncServer
+from celeriac.stores.redis.topology import Kind
+from celeriac.stores.redis.wire import pack_command
 
 __all__ = ["judge", "look_at_server"]
 
+_QUESTIONS: Final = (pack_command((b"INFO",)), pack_command((b"TIME",)))
 CLOCK_TOLERANCE: Final = 1.0
 """Seconds; etas and expiry are judged by the worker's clock, leases and holds by the server's."""
 
@@ -25,37 +30,51 @@ def look_at_server(options: StoreOptions) -> tuple[dict[str, Any], list[Finding]
     Returns:
         Facts by name, and what is wrong.
     """
-    address = address_of(options)
-    place: dict[str, Any] = {"unix_socket_path": address.path} if address.path else {"host": address.host}
-    if address.tls is not None:
-        place |= {"ssl": True, **address.tls}
-    client = redis.Redis(
-        **place,
-        port=address.port,
-        username=address.username or None,
-        password=address.password or None,
-        db=address.database,
-        socket_connect_timeout=options.connect_timeout,
-        socket_timeout=options.connect_timeout,
-        decode_responses=True,
-    )
+    places = places_of(options)
+    place = places.topology.public
+    deadline = time.monotonic() + options.connect_timeout
     try:
-        with client:
-            information: dict[str, Any] = client.info()
+        connection = SyncServer(places.topology, options, places.slot).connect(0, places.client_name, deadline)
+        with closing(connection):
             before = time.time()
-            seconds, microseconds = client.time()
-            difference = seconds + microseconds / 1e6 - (before + time.time()) / 2
-    except RedisError as error:
-        return {}, [Finding("note", address.public, f"the server tells nothing about itself: {error}", "")]
+            told, answer = connection.request(_QUESTIONS, deadline)
+            middle = (before + time.time()) / 2
+    except (OSError, Disconnected, ReplyError) as error:
+        return {}, [Finding("note", place, f"the server tells nothing about itself: {error}", "")]
+    for reply in (told, answer):
+        if isinstance(reply, ReplyError):
+            return {}, [Finding("note", place, f"the server tells nothing about itself: {reply}", "")]
+    lines = told.decode("utf-8", "replace").splitlines()
+    information = dict(line.split(":", 1) for line in lines if ":" in line)
+    difference = int(answer[0]) + int(answer[1]) / 1e6 - middle
     facts = {
         "server": f"{information.get('server_name', 'redis')} {information.get('redis_version', '?')}",
         "maxmemory": int(information.get("maxmemory", 0)),
         "maxmemory-policy": str(information.get("maxmemory_policy", "?")),
-        "append-only file": bool(information.get("aof_enabled", 0)),
+        "append-only file": information.get("aof_enabled", "0") == "1",
         "role": str(information.get("role", "?")),
+        "replicas": int(information.get("connected_slaves", 0)),
         "clock difference": round(difference, 3),
     }
-    return facts, list(judge(address.public, facts))
+    if places.topology.moves:
+        facts["master"] = connection.address.place
+    wanted = places.confirmation.replicas if places.confirmation is not None else 0
+    return facts, [*judge(place, facts), *_judge_replicas(place, places.topology.kind, facts["replicas"], wanted)]
+
+
+def _judge_replicas(place: str, kind: Kind, replicas: int, wanted: int) -> Iterator[Finding]:
+    """Whether somebody could take over, and whether publications can be confirmed."""
+    if kind is not Kind.SERVERS and not replicas:
+        yield Finding(
+            "warning", place, "the master has no replica now: nobody takes over when it is lost", "repair the replicas"
+        )
+    if replicas < wanted:
+        yield Finding(
+            "error",
+            place,
+            f"wait_replicas is {wanted} and the master has {replicas} replicas: every publication raises NotReplicated",
+            "repair the replicas, or lower wait_replicas",
+        )
 
 
 def judge(place: str, facts: dict[str, Any]) -> Iterator[Finding]:

@@ -79,10 +79,10 @@ async def examine_stores(app: Celeriac) -> tuple[StoreReport, list[Finding]]:
             )
         )
     both = [("broker", broker)]
-    if backend is not None and not same_store(broker.url, backend.url):
+    if backend is not None and not same_store(broker, backend):
         both.append(("results", backend))
     for role, options in both:
-        facts, found = _look_at(options)
+        facts, found = await _look_at(options)
         report.facts |= {f"{role} {name}": value for name, value in facts.items()}
         findings += found
     return report, findings
@@ -115,17 +115,30 @@ def _missing(capabilities: Capabilities, place: str) -> list[Finding]:
                 "",
             )
         )
+    if not capabilities.counts_all:
+        findings.append(
+            Finding(
+                "note",
+                "broker_url",
+                f"{place} says how many messages of a queue are ready, and not how many are delayed or in flight",
+                "a purge drops what is ready; what is delayed stays",
+            )
+        )
     return findings
 
 
-def _look_at(options: StoreOptions) -> tuple[dict[str, Any], list[Finding]]:
+async def _look_at(options: StoreOptions) -> tuple[dict[str, Any], list[Finding]]:
     scheme = options.url.partition("://")[0]
     if scheme == "sqlite":
         return _look_at_file(options.url), []
-    if scheme.startswith(("redis", "valkey", "unix")):
+    if scheme.startswith(("redis", "valkey", "unix", "sentinel")):
         from celeriac.cli.checkup.redis import look_at_server
 
         return look_at_server(options)
+    if scheme in ("amqp", "amqps", "pyamqp", "librabbitmq"):
+        from celeriac.cli.checkup.amqp import look_at_broker
+
+        return await look_at_broker(options)
     return {"url": masked(options.url)}, []
 
 

@@ -11,6 +11,7 @@ import msgspec
 from celeriac.app.connections import backend_options, broker_options
 from celeriac.cli.checkup.guarantee import guarantee_of
 from celeriac.exceptions import CeleriacError
+from celeriac.stores.urls import same_store
 from celeriac.worker.traits import Traits
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class Subject(msgspec.Struct, kw_only=True):
         tasks: the user's tasks.
         consumed: the queues of a worker without ``-Q``.
         broker_url, backend_url: where the stores are, the embedded one's with its file; no backend is None.
+        one_store: broker and result backend are one place.
         superuser: this process may do everything.
     """
 
@@ -68,6 +70,7 @@ class Subject(msgspec.Struct, kw_only=True):
     consumed: list[str]
     broker_url: str
     backend_url: str | None
+    one_store: bool
     superuser: bool
 
     @property
@@ -82,15 +85,16 @@ class Subject(msgspec.Struct, kw_only=True):
 
 def examine(app: Celeriac, origins: Mapping[str, str]) -> Subject:
     """Read an app whose tasks are imported."""
-    backend = backend_options(app)
+    broker, backend = broker_options(app), backend_options(app)
     names = sorted(name for name in app.tasks if not name.startswith("celery."))
     return Subject(
         settings=app.settings,
         origins=origins,
         tasks=[_facts(app, app.tasks[name]) for name in names],
         consumed=list(app.queues.consumed),
-        broker_url=broker_options(app).url,
+        broker_url=broker.url,
         backend_url=backend.url if backend is not None else None,
+        one_store=backend is not None and same_store(broker, backend),
         superuser=hasattr(os, "geteuid") and os.geteuid() == 0,
     )
 
