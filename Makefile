@@ -14,8 +14,10 @@ PYTEST_ARGS ?=
 DEMO_ARGS ?=
 # Given to the benchmarks by `make bench`, such as: make bench BENCH_ARGS="--only drain"
 BENCH_ARGS ?=
+# Given to the fault suite, such as: make faults FAULTS_ARGS="--only 1,16 --broker redis"; make soak FAULTS_ARGS="--minutes 5"
+FAULTS_ARGS ?=
 
-.PHONY: help venv servers demo test check format bench profile reference docs clean
+.PHONY: help venv servers demo test check format bench profile faults soak faults-compare reference docs clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +55,15 @@ bench: $(INSTALLED) servers  ## measure Celeriac beside its peers (about an hour
 
 profile: $(INSTALLED) servers  ## microseconds of CPU per task: main process, children, Redis
 	$(BIN)/python -m benchmarks.profile $(BENCH_ARGS)
+
+faults: $(INSTALLED) servers  ## do every fault to every broker and pool, and write docs/faults.md (hours)
+	$(BIN)/python -m tests.faults --table docs/faults.md $(FAULTS_ARGS)
+
+soak: $(INSTALLED) servers  ## half an hour of random faults on Redis, and on RabbitMQ
+	$(BIN)/python -m tests.faults.soak $(FAULTS_ARGS)
+
+faults-compare: $(INSTALLED) servers  ## the same faults done to real Celery, and write docs/faults-compared.md
+	$(BIN)/python -m tests.faults.compare --page docs/faults-compared.md $(FAULTS_ARGS)
 
 reference: $(INSTALLED)  ## write the generated pages of the documentation anew
 	$(BIN)/python scripts/settings_reference.py docs/reference/settings.md

@@ -30,13 +30,31 @@ class Ledger:
         self.path = path
         self.attempted: set[str] = set()
         self.confirmed: set[str] = set()
+        self._events: list[Event] = []
+        self._read = 0
 
     def events(self, kind: str | None = None) -> list[Event]:
         """All events, or those of one kind, as they happened."""
+        self._read_on()
+        return [event for event in self._events if kind in (None, event.kind)]
+
+    def _read_on(self) -> None:
+        """Read what was appended since the last look; a producer's ``try`` and ``sent`` are ids of ours."""
         if not self.path.exists():
-            return []
-        lines = (line.split() for line in self.path.read_text().splitlines())
-        return [Event(what, task, int(pid), float(at)) for what, task, pid, at in lines if kind in (None, what)]
+            return
+        with self.path.open("rb") as file:
+            file.seek(self._read)
+            new = file.read()
+        new = new[: new.rfind(b"\n") + 1]  # the rest of a line that is just being written comes with the next look
+        self._read += len(new)
+        for line in new.decode().splitlines():
+            kind, task, pid, at = line.split()
+            if kind == "try":
+                self.attempted.add(task)
+            elif kind == "sent":
+                self.confirmed.add(task)
+            else:
+                self._events.append(Event(kind, task, int(pid), float(at)))
 
     def ids(self, kind: str) -> Counter[str]:
         """How often each task has that event."""
@@ -45,6 +63,18 @@ class Ledger:
     def of(self, task_id: str, kind: str) -> list[Event]:
         """The events of one task."""
         return [event for event in self.events(kind) if event.task_id == task_id]
+
+    def ended(self) -> int:
+        """How many tasks are done."""
+        return len({event.task_id for event in self.events("end")})
+
+    def events_of(self, kind: str) -> int:
+        """How many events of a kind there are."""
+        return len(self.events(kind))
+
+    def running(self) -> set[str]:
+        """Started and never done."""
+        return set(self.ids("start")) - set(self.ids("end"))
 
     def lost(self) -> set[str]:
         """Confirmed by the broker, and never done."""
@@ -57,3 +87,10 @@ class Ledger:
     def repeated(self) -> set[str]:
         """Started more than once."""
         return {task_id for task_id, count in self.ids("start").items() if count > 1}
+
+    def repeated_without(self, affected: set[int]) -> set[str]:
+        """Started again though the process that ran them before is none of those that something was done to."""
+        runs: dict[str, list[int]] = {}
+        for event in self.events("start"):
+            runs.setdefault(event.task_id, []).append(event.pid)
+        return {task_id for task_id, pids in runs.items() if not set(pids[:-1]) <= affected}

@@ -20,7 +20,7 @@ from celeriac.exceptions import StoreFull
 from celeriac.ids import new_task_id
 from tests.apps import ledger as ledger_app
 from tests.faults.processes import wait_until
-from tests.faults.proxy import Proxy, proxy_to
+from tests.proxy import Proxy, proxy_to
 from tests.faults.scenario import Place, Producer, Verdict, by_hand
 
 __all__ = [

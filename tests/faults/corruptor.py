@@ -1,38 +1,22 @@
-"""Corrupted messages among good ones, and messages that are too large (FAULTS 36, 37).
-
-Run it long by hand:
-
-    python -m tests.faults.messages --seconds 60
-"""
+"""Messages that are wrong in one of many ways."""
 
 from __future__ import annotations
 
 import base64
 import json
 import random
-import time
 import zlib
-from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
 
-import redis
-
-from celeriac.exceptions import CeleriacError
 from celeriac.ids import new_task_id
-from tests.apps import ledger as ledger_app
-from tests.faults.processes import wait_until
-from tests.faults.scenario import Place, Producer, Verdict, by_hand
 
-__all__ = ["corrupted", "oversize"]
+__all__ = ["Corruptor"]
 
-CHILDREN: Final = "4"
-CORRUPTED_A_SECOND: Final = 100
 DEEP: Final = 10_000
 """Levels of nesting: more than any recursion limit."""
 BOMB: Final = 200 * 1024 * 1024
 """Bytes after decompression: above ``task_max_size``."""
-LIMIT: Final = 1024 * 1024
 
 
 class Corruptor:
@@ -130,83 +114,3 @@ class Corruptor:
         whole = bytearray(self._envelope())
         whole[self._chance.randrange(len(whole))] = self._chance.choice(b"\x00\x01\xff\xc0")
         return bytes(whole)
-
-
-def corrupted(place: Place, seconds: float, seed: int = 1) -> Verdict:
-    """Each corrupted message ends once, in the dead letters or as a failure, and good ones flow beside them."""
-    verdict, ledger, chance = Verdict("corrupted messages"), place.ledger, random.Random(seed)
-    corruptor = Corruptor(chance)
-    worker = place.worker("-c", CHILDREN)
-    wait_until(lambda: len(worker.children()) == int(CHILDREN), 20, "all children are up")
-    pids = {process.pid for process in worker.tree()}
-    producer = Producer(ledger, seconds, 100, 0.005)
-    producer.start()
-    sent: Counter[str] = Counter()
-    ways = list(corruptor.ways)
-    start = time.monotonic()
-    with redis.Redis(port=place.redis.port) as client:
-        while producer.is_alive():
-            if sent.total() < (time.monotonic() - start) * CORRUPTED_A_SECOND:
-                way = ways[sent.total() % len(ways)]
-                client.lpush("celery", corruptor.make(way))
-                sent[way] += 1
-            else:
-                time.sleep(0.001)
-    flowed = len(ledger.ids("end")) / max(1, len(ledger.confirmed))
-    verdict.expect_soon(place.settled, 60, "all messages ended")
-    verdict.note(corrupted=sent.total(), kept=flowed)
-    _judge(place, verdict, sent)
-    verdict.expect(worker.process.poll() is None, "the worker died")
-    verdict.expect({process.pid for process in worker.tree()} == pids, "children died")
-    verdict.expect(flowed >= 0.8, f"only {flowed:.2f} of the good ones were done in time")
-    ledger.attempted.update(ledger.ids("start"))  # some corruptions leave a message that can be run, and then it is
-    place.judge(verdict, repeated=0)
-    return verdict
-
-
-def _judge(place: Place, verdict: Verdict, sent: Counter[str]) -> None:
-    letters: list[Any] = place.ask(lambda store: store.dead_letters(10 * sent.total() + 10))
-    payloads = Counter(letter.payload for letter in letters)
-    # Short ones may be alike; each must be there as often as it was sent, so the whole number says it all.
-    verdict.note(dead=len(letters))
-    silent = [letter for letter in letters if not letter.reason.strip()]
-    verdict.expect(not silent, f"{len(silent)} dead letters without a reason")
-    verdict.expect(len(letters) <= sent.total(), f"{len(letters)} dead letters of {sent.total()}")
-    reasons = Counter(letter.reason.split(":")[0] for letter in letters)
-    verdict.note(reasons=dict(reasons))
-    verdict.expect(len(payloads) > 0, "nothing is among the dead letters")
-    ran = Counter(
-        event.task_id for event in place.ledger.events("start") if event.task_id not in place.ledger.confirmed
-    )
-    failed = sent.total() - len(letters) - len(ran)
-    verdict.note(ran_all_the_same=len(ran), failed=failed)
-    with redis.Redis(port=place.redis.port) as client:
-        results = sum(1 for _ in client.scan_iter("celery-task-meta-*", count=1000))
-    told = results - len(place.ledger.confirmed) - len(ran)
-    verdict.expect(told == failed, f"{failed} neither died nor ran, {told} of them with a failure for the sender")
-
-
-def oversize(place: Place, seconds: float) -> Verdict:
-    """What is above ``task_max_size`` is refused where it is sent; what is just below travels."""
-    verdict, ledger = Verdict(f"oversize on {place.broker}"), place.ledger
-    with place.also({"CELERIAC_TASK_MAX_SIZE": str(LIMIT)}):
-        place.worker("-c", "2")
-        for size in (LIMIT, 10 * LIMIT):
-            try:
-                ledger_app.size.delay("x" * size)
-                verdict.problems.append(f"{size} characters were sent")
-            except CeleriacError as error:
-                verdict.note(refused_as=type(error).__name__)
-                verdict.expect("task_max_size" in str(error), f"the error names no setting: {error}")
-        verdict.expect(place.settled(), "something was sent")
-        end = time.monotonic() + seconds / 4
-        while time.monotonic() < end:
-            result = ledger_app.size.delay("x" * (LIMIT // 2))
-            ledger.confirmed.add(result.id)
-            verdict.expect(result.get(timeout=20) == LIMIT // 2, "it came changed")
-        place.judge(verdict, repeated=0)
-    return verdict
-
-
-if __name__ == "__main__":
-    by_hand(__doc__, {"corrupted": corrupted, "oversize": oversize})

@@ -1,0 +1,84 @@
+"""RabbitMQ as a broker of the fault runs, with the results in a Redis beside it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Final
+
+import redis
+
+from tests.faults.brokers import Server
+from tests.rabbitmq import RabbitServer, rabbitmq_cluster, rabbitmq_server
+from tests.servers import RedisServer, redis_server
+
+__all__ = ["QUORUM", "Rabbit", "rabbit", "rabbit_cluster"]
+
+QUORUM: Final = "quorum"
+_OWN: Final = ("celeriac.revocations", "celeriac.dead", "celeriac.once.")
+"""Queues that hold something when nothing is left to do: what was revoked, and what died (judged by itself)."""
+
+
+class Rabbit:
+    """RabbitMQ with quorum queues.
+
+    Args:
+        nodes: of the cluster, or the only one.
+        backend: of the results.
+    """
+
+    name = "rabbitmq"
+    opened_later = 3
+
+    def __init__(self, nodes: list[RabbitServer], backend: RedisServer) -> None:
+        self.nodes = nodes
+        self.server: Server | None = nodes[0]
+        self.backend: RedisServer | None = backend
+        self._results = backend
+        self.environment = {
+            "CELERIAC_BROKER_URL": ";".join(str(node) for node in nodes),
+            "CELERIAC_RESULT_BACKEND": str(backend),
+            "CELERIAC_TASK_DEFAULT_QUEUE_TYPE": QUORUM,
+        }
+
+    def through(self, port: int) -> dict[str, str]:
+        return {"CELERIAC_BROKER_URL": f"amqp://guest:guest@127.0.0.1:{port}//"}
+
+    @property
+    def alive(self) -> RabbitServer:
+        """A node that runs."""
+        return next(node for node in self.nodes if node._process is not None)
+
+    def connections(self) -> int | None:
+        return int(self.alive.evaluate("length(rabbit_networking:connections())"))
+
+    def results(self) -> int:
+        with redis.Redis(port=self._results.port) as client:
+            return sum(1 for _ in client.scan_iter("celery-task-meta-*", count=1000))
+
+    def residue(self) -> list[str]:
+        lines = self.alive.ctl("list_queues", "name", "messages_ready", "messages_unacknowledged").splitlines()
+        rows = [line.split("\t") for line in lines if line.count("\t") == 2 and not line.startswith("name")]
+        return [
+            f"{name}: {ready} ready, {unacked} unacknowledged"
+            for name, ready, unacked in rows
+            if not name.startswith(_OWN) and (ready != "0" or unacked != "0")
+        ]
+
+
+@contextlib.contextmanager
+def rabbit(folder: Path, **server: Any) -> Iterator[Rabbit]:
+    """Run one node for the block."""
+    with ExitStack() as stack:
+        backend = stack.enter_context(redis_server(appendonly=True))
+        yield Rabbit([stack.enter_context(rabbitmq_server(**server))], backend)
+
+
+@contextlib.contextmanager
+def rabbit_cluster(folder: Path, **server: Any) -> Iterator[Rabbit]:
+    """Run three nodes for the block."""
+    with ExitStack() as stack:
+        backend = stack.enter_context(redis_server(appendonly=True))
+        yield Rabbit(stack.enter_context(rabbitmq_cluster(3, **server)), backend)

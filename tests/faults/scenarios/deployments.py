@@ -1,0 +1,177 @@
+"""Masters die, fall silent and change, slots move, nodes are lost (faults 30-32)."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from celeriac.stores.redis.slots import DEFAULT_PREFIX, slot_of
+from tests.deployments import Cluster, Sentinels
+from tests.faults.catalogue import fault
+from tests.faults.groups_of_servers import Group
+from tests.faults.rabbit import Rabbit
+from tests.faults.run import Run
+
+RESUMED = 2.0
+"""Seconds after another server has taken over within which work goes on."""
+MAJORITY_GAP = 10.0
+"""Seconds that a lost node of three may interrupt work."""
+SLOT = slot_of(DEFAULT_PREFIX)
+REPLICATED = {"options": "&wait_replicas=1"}
+WHY_SENTINEL = "it is about Redis Sentinel"
+WHY_CLUSTER = "it is about Redis Cluster"
+
+
+def _sentinels(run: Run) -> Sentinels:
+    assert isinstance(run.broker, Group)
+    assert isinstance(run.broker.deployment, Sentinels)
+    return run.broker.deployment
+
+
+def _cluster(run: Run) -> Cluster:
+    assert isinstance(run.broker, Group)
+    assert isinstance(run.broker.deployment, Cluster)
+    return run.broker.deployment
+
+
+def _master_dies(run: Run) -> None:
+    deployment = _sentinels(run)
+    for _ in range(2):
+        run.worker()
+    run.load()
+    run.wait_under_way()
+    old = deployment.master()
+    with run.fault("the master dies"):
+        old.kill()
+        deployment.wait_for_another(old)
+    run.recover(within=RESUMED)
+    old.start()
+
+
+@fault("30a", "Sentinel: the master dies; replicas had confirmed", brokers=("sentinel",), otherwise=WHY_SENTINEL,
+       server=REPLICATED)  # fmt: skip
+def master_lost_confirmed(run: Run) -> None:
+    _master_dies(run)
+    run.judge(repeated=3 * run.in_flight, explained=False, voice="lost the connection|is lost|cannot reach")
+
+
+@fault("30b", "Sentinel: the master dies; nobody else had confirmed", brokers=("sentinel",), pools=("prefork",),
+       otherwise=WHY_SENTINEL, compared=True)  # fmt: skip
+def master_lost(run: Run) -> None:
+    """What the master alone had is lost with it, and counted: at most what was sent in a second."""
+    _master_dies(run)
+    run.judge(lost=120, repeated=None, voice="lost the connection|is lost|cannot reach", residue=False)
+
+
+@fault("30c", "Sentinel: the master falls silent, and wakes as a replica", brokers=("sentinel",),
+       otherwise=WHY_SENTINEL, server=REPLICATED)  # fmt: skip
+def master_silent(run: Run) -> None:
+    deployment = _sentinels(run)
+    for _ in range(2):
+        run.worker()
+    run.load()
+    run.wait_under_way()
+    old = deployment.master()
+    with run.fault("the master is silent"):
+        old.freeze()
+        deployment.wait_for_another(old)
+    run.recover(within=RESUMED)
+    with run.fault("the old master wakes"):
+        old.thaw()
+    run.recover(within=RESUMED)
+    run.judge(repeated=3 * run.in_flight, explained=False)
+
+
+@fault("30d", "Sentinel: the master is changed in peace", brokers=("sentinel",), pools=("prefork",),
+       otherwise=WHY_SENTINEL)  # fmt: skip
+def master_changed(run: Run) -> None:
+    deployment = _sentinels(run)
+    for _ in range(2):
+        run.worker()
+    run.load()
+    run.wait_under_way()
+    with run.fault("another master"):
+        deployment.fail_over()
+    run.recover(within=RESUMED)
+    run.judge(repeated=run.in_flight, explained=False)
+
+
+@fault("31a", "Cluster: the slot of a queue moves while it is used", brokers=("cluster",), otherwise=WHY_CLUSTER)
+def reshard(run: Run) -> None:
+    """MOVED and ASK are followed, and no command needs two slots."""
+    deployment = _cluster(run)
+    for _ in range(2):
+        run.worker()
+    run.load()
+    run.wait_under_way()
+    for _ in range(3):
+        owner = deployment.owner(SLOT)
+        target = next(node for node in deployment.masters() if node is not owner)
+        with run.fault("the slot moves"):
+            halfway = threading.Event()
+            deployment.move(SLOT, target, between=lambda halfway=halfway: halfway.wait(0.3))  # type: ignore[misc]
+        run.recover(within=RESUMED)
+    run.judge(repeated=0)
+    crossing = [line for line in run.logs().splitlines() if "CROSSSLOT" in line]
+    run.verdict.expect(not crossing, f"keys in several slots: {crossing[:1]}")
+
+
+@fault("31b", "Cluster: the node that has the queue dies", brokers=("cluster",), otherwise=WHY_CLUSTER,
+       server={"options": "?wait_replicas=1"})  # fmt: skip
+def node_lost(run: Run) -> None:
+    _node_fails(run, frozen=False)
+
+
+@fault("31c", "Cluster: the node that has the queue falls silent", brokers=("cluster",), pools=("prefork",),
+       otherwise=WHY_CLUSTER, server={"options": "?wait_replicas=1"})  # fmt: skip
+def node_silent(run: Run) -> None:
+    _node_fails(run, frozen=True)
+
+
+def _node_fails(run: Run, frozen: bool) -> None:
+    deployment = _cluster(run)
+    for _ in range(2):
+        run.worker()
+    run.load()
+    run.wait_under_way()
+    old = deployment.owner(SLOT)
+    with run.fault("the node fails"):
+        old.freeze() if frozen else old.kill()
+        deployment.wait_for_another(SLOT, old)
+    run.recover(within=RESUMED)
+    old.thaw() if frozen else old.start()
+    run.judge(repeated=3 * run.in_flight, explained=False, voice="lost the connection|is lost|cannot reach")
+
+
+@fault(32, "RabbitMQ: one of three nodes, then the leader, then two are lost", brokers=("rabbitmq-cluster",),
+       pools=("prefork",), otherwise="it is about quorum queues")  # fmt: skip
+def quorum(run: Run) -> None:
+    broker = run.broker
+    assert isinstance(broker, Rabbit)
+    for _ in range(2):
+        run.worker()
+    run.load()
+    run.wait_under_way()
+    for which in ("a follower", "the leader"):
+        leader = _leader(broker)
+        node = next(each for each in broker.nodes if (each is leader) == (which == "the leader"))
+        with run.fault(f"{which} dies"):
+            node.kill()
+        run.recover(within=MAJORITY_GAP)
+        node.start()
+        run.recover(within=MAJORITY_GAP)
+    with run.fault("two of three die"):
+        for node in broker.nodes[1:]:
+            node.kill()
+        time.sleep(run.lasting(8.0))
+        for node in broker.nodes[1:]:
+            node.launch()
+        for node in broker.nodes[1:]:
+            node.wait_until_ready()
+    run.recover(within=MAJORITY_GAP)
+    run.judge(repeated=None, patience=120, resources=False, voice="lost the connection|is lost|cannot reach")
+
+
+def _leader(broker: Rabbit) -> object:
+    said = broker.alive.evaluate("rabbit_amqqueue:lookup(rabbit_misc:r(<<\"/\">>, queue, <<\"celery\">>))")
+    return next(node for node in broker.nodes if f"'{node.node}'}}" in said.replace("\n", ""))

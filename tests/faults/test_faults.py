@@ -1,0 +1,46 @@
+"""A quick selection of the faults, of each kind on each broker; `make faults` runs all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.faults.catalogue import Cell, cells
+from tests.faults.run import Size, run_cell
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+QUICK = Size(tasks=240, longest=6.0, patience=3.0, messages=260, flood=2000, cycles=3, restarts=3)
+"""Short, and patient: the machine is shared."""
+SELECTION = {
+    ("embedded", "prefork"): "1 2 3 4 6 8 10 11 12 13 14 15 36 37a 37b 39 40 cycles",
+    ("embedded", "threads"): "3",
+    ("embedded", "asyncio"): "2 10",
+    ("redis", "prefork"): "1 3 5 7 9 10 11 16 17a 18 19 20 21a 21b 22 24 25 27 28 29 36 40 41 44 cycles",
+    ("redis", "threads"): "1",
+    ("redis", "asyncio"): "8 22",
+    ("sentinel", "prefork"): "30a",
+    ("cluster", "prefork"): "31a",
+    ("rabbitmq", "prefork"): "1 16 20 22 35",
+}
+"""What runs each time: those that found something, and one of each kind."""
+
+
+def selected() -> list[Cell]:
+    return [
+        cell
+        for (broker, pool), keys in SELECTION.items()
+        for key in keys.split()
+        for cell in cells((key,), (broker,), (pool,))
+        if cell.fault.key == key
+    ]
+
+
+def test_every_selected_cell_exists() -> None:
+    assert len(selected()) == sum(len(keys.split()) for keys in SELECTION.values())
+
+
+@pytest.mark.parametrize("cell", selected(), ids=str)
+def test_a_fault_loses_nothing(cell: Cell, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run_cell(cell, tmp_path, QUICK, told=print).check()
