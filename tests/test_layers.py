@@ -35,7 +35,7 @@ LAYERS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     ("plug-ins", ("stores", "pools")),
     ("library", ("current", "canvas", "result", "app", "celeriac")),
     ("programs", ("events", "control", "worker", "beat")),
-    ("faces", ("cli", "dashboard", "contrib", "__main__")),
+    ("faces", ("cli", "dashboard", "contrib", "testing", "__main__")),
 )
 """From the lowest to the highest, with the rooms of each; ``celeriac`` is the package's own ``__init__``."""
 

@@ -49,5 +49,18 @@ def new_incarnation() -> bytes:
     return os.urandom(_INCARNATION_SIZE).hex().encode("ascii")
 
 
+_reply_queue: list[str] = []
+
+
+def reply_queue() -> str:
+    """Return the name of this process's queue for results that are sent to it (the rpc result backend)."""
+    try:
+        return _reply_queue[0]
+    except IndexError:
+        _reply_queue.append(new_task_id())
+        return _reply_queue[0]  # of the first, when two threads came at once
+
+
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_unused.clear)
+    os.register_at_fork(after_in_child=_reply_queue.clear)

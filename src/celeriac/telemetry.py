@@ -17,6 +17,8 @@ import msgspec
 __all__ = [
     "BrokerLost",
     "BrokerRecovered",
+    "BufferingBegan",
+    "BufferingEnded",
     "ChildExited",
     "ChildStarted",
     "Event",
@@ -223,6 +225,34 @@ class BrokerRecovered(WorkerEvent, frozen=True, kw_only=True):
     """The broker answers again, after ``outage`` seconds."""
 
     outage: float
+
+
+class BufferingBegan(Event, frozen=True, kw_only=True):
+    """The broker cannot be reached: from now on this process keeps what it publishes (``publish_buffer_size``).
+
+    Attributes:
+        place: the broker's URL, without passwords.
+        error: why it cannot be reached.
+    """
+
+    place: str
+    error: str
+
+
+class BufferingEnded(Event, frozen=True, kw_only=True):
+    """Nothing is kept any more.
+
+    Attributes:
+        place: the broker's URL, without passwords.
+        outage: seconds since it began.
+        sent: messages that were kept and that the broker has confirmed.
+        lost: messages that were kept and that nobody will send: refused, or dropped when the process ended.
+    """
+
+    place: str
+    outage: float
+    sent: int
+    lost: int
 
 
 E = TypeVar("E", bound=Event)

@@ -57,6 +57,17 @@ async def awork(self, seconds: float = 0.02) -> str:
     return "done"
 
 
+@app.task
+def note(task_id: str) -> None:
+    """What a task links to."""
+    write("noted", task_id)
+
+
+@app.task(bind=True, ignore_result=True)
+def flood(self) -> None:
+    write("flood", self.request.id)
+
+
 @app.task(bind=True)
 def poison(self) -> None:
     """Always kills its child."""
@@ -91,6 +102,15 @@ def die(self, how: str) -> None:
         except MemoryError:
             os.kill(os.getpid(), 9)  # as the kernel's out-of-memory killer does
     raise AssertionError(f"survived {how}")
+
+
+@app.task(bind=True)
+def hungry(self, size: int) -> None:
+    """Takes more memory than its group has, and uses it."""
+    write("start", self.request.id)
+    taken = bytearray(size)
+    taken[::4096] = b"x" * len(taken[::4096])
+    write("end", self.request.id)
 
 
 @app.task(bind=True, time_limit=2)

@@ -10,17 +10,36 @@ from typing import Any
 import pytest
 
 from tests.interop.peers import Bench
+from tests.rabbitmq import RabbitServer, rabbitmq_server
 from tests.servers import redis_server
 
 
+@pytest.fixture(scope="session")
+def rabbitmq() -> Iterator[RabbitServer]:
+    """One RabbitMQ for the whole session."""
+    with rabbitmq_server() as server:
+        yield server
+
+
 @pytest.fixture
-def make_bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Bench]]:
+def broker() -> str:
+    """The kind of broker; a test module overrides it to run on several."""
+    return "redis"
+
+
+@pytest.fixture
+def make_bench(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, broker: str
+) -> Iterator[Callable[..., Bench]]:
     """Make the bench of a test: ``make_bench(INTEROP_LEASE=2)``."""
     with ExitStack() as stack:
 
         def make(**environment: Any) -> Bench:
-            url = stack.enter_context(redis_server())
-            bench = Bench(url, tmp_path, **environment)
+            results = url = stack.enter_context(redis_server())
+            if broker != "redis":
+                url = request.getfixturevalue("rabbitmq").virtual_host()
+                environment = {"INTEROP_QUEUE_TYPE": broker.partition(" ")[2], **environment}
+            bench = Bench(url, tmp_path, **{"INTEROP_RESULTS": results, **environment})
             for name, value in bench.environment.items():
                 monkeypatch.setenv(name, value)
             stack.callback(bench.close)

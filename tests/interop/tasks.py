@@ -14,15 +14,24 @@ QUEUE = "celery"
 def configuration() -> dict[str, Any]:
     """The settings that both apps have."""
     url = os.environ.get("INTEROP_URL", "redis://127.0.0.1:1/0")
+    settings: dict[str, Any] = {} if url.startswith("redis") else of_rabbitmq()
     return {
         "broker_url": url,
-        "result_backend": url,
+        "result_backend": os.environ.get("INTEROP_RESULTS", url),
         "task_acks_late": True,
         "task_reject_on_worker_lost": True,
         "worker_prefetch_multiplier": 1,
         "broker_connection_retry_on_startup": True,
         "broker_transport_options": {"visibility_timeout": float(os.environ.get("INTEROP_VISIBILITY", "3600"))},
+        **settings,
     }
+
+
+def of_rabbitmq() -> dict[str, Any]:
+    """The settings that are for RabbitMQ only."""
+    if os.environ.get("INTEROP_QUEUE_TYPE") == "quorum":
+        return {"task_default_queue_type": "quorum", "broker_transport_options": {}}
+    return {"task_queue_max_priority": 10, "broker_transport_options": {}}
 
 
 def write(event: str, task_id: str) -> None:

@@ -1,4 +1,4 @@
-"""Workers and clients of both kinds on one Redis queue understand each other."""
+"""Workers and clients of both kinds on one queue understand each other, on Redis and on RabbitMQ."""
 
 from __future__ import annotations
 
@@ -66,6 +66,12 @@ class Clients:
 
 KINDS = ("celeriac", "celery")
 both = pytest.mark.parametrize("client", KINDS)
+
+
+@pytest.fixture(params=["redis", "rabbitmq classic", "rabbitmq quorum"])
+def broker(request: pytest.FixtureRequest) -> str:
+    kind: str = request.param
+    return kind
 
 
 @pytest.fixture
@@ -246,9 +252,11 @@ def test_ignored_results_are_not_stored(bench: Bench, clients: Clients, client: 
     assert {clients.state(reader, each) for reader in KINDS for each in ids} == {"PENDING"}
 
 
-def test_priorities_of_both_clients_are_served_in_order(bench: Bench) -> None:
+@pytest.mark.parametrize("broker", ["redis", "rabbitmq classic"])
+def test_priorities_of_both_clients_are_served_in_order(bench: Bench, broker: str) -> None:
     clients = Clients(bench.celery_client())
-    order = [clients.send(client, "interop.work", 0.0, priority=each) for each in (9, 6, 3, 0) for client in KINDS]
+    last_to_first = (9, 6, 3, 0) if broker == "redis" else (0, 3, 6, 9)
+    order = [clients.send(client, "interop.work", 0.0, priority=each) for each in last_to_first for client in KINDS]
     bench.celeriac_worker("-c", "1")
     bench.wait_for("end", len(order))
     started = [event.task_id for event in bench.ledger.events("start")]

@@ -24,12 +24,15 @@ LONG: Final = 0.001
 """Seconds from which a task is handed over one at a time."""
 MAX_WAITING: Final = 256
 """Requests that may be in a child beyond its capacity, however short they are."""
+READ_AHEAD_BYTES: Final = 16 * 1024 * 1024
+"""Payloads, by their mean size, that may be fetched before they can start: a queue of large messages stays in the
+broker and out of the worker's memory, however short their tasks are."""
 READ_AHEAD_BELOW: Final = 0.02
 """Mean run time in seconds below which the next request per slot is fetched ahead, to hide the broker's round trip."""
 SHORT_LIMIT: Final = 10.0
 """Requests with a time limit below that many seconds never wait in a child (DECISIONS: the page)."""
 WEIGHT: Final = 0.05
-"""Of a new run time in the worker's running mean."""
+"""Of a new run time, and of a new size, in the worker's running means."""
 
 
 class Slot:
@@ -82,6 +85,7 @@ class Dispatch:
         self._handed = handed
         self._numbers = 0
         self._mean: float | None = None
+        self._size = 0.0
         self._look: asyncio.TimerHandle | None = None
 
     # -- children ----------------------------------------------------------------------------------------------------
@@ -104,7 +108,7 @@ class Dispatch:
     def room(self) -> int:
         """How many more requests to fetch from the broker now."""
         mean = self._mean
-        room = 0
+        room = free = waiting = 0
         for slot in self.slots.values():
             if not slot.open or not slot.child.ready or slot.exclusive:
                 continue
@@ -115,8 +119,13 @@ class Dispatch:
                 beyond = min(MAX_WAITING, int(HORIZON / max(mean, 1e-6)))
             elif mean < READ_AHEAD_BELOW:
                 beyond = min(slot.capacity, 2)
-            room += max(0, slot.capacity + beyond - len(slot.assigned))
-        return max(0, room - len(self.ready))
+            assigned = len(slot.assigned)
+            room += max(0, slot.capacity + beyond - assigned)
+            free += max(0, slot.capacity - assigned)
+            waiting += max(0, assigned - slot.capacity)
+        waiting += len(self.ready)
+        ahead = max(0, int(READ_AHEAD_BYTES / max(self._size, 1.0)) - waiting)
+        return max(0, min(room - len(self.ready), free + ahead))
 
     def idle(self) -> bool:
         """Nothing waits and nothing runs."""
@@ -132,7 +141,11 @@ class Dispatch:
 
     def put(self, requests: Iterable[Request]) -> None:
         """Queue admitted requests; call :meth:`run` afterwards."""
-        self.ready.extend(requests)
+        size, ready = self._size, self.ready
+        for request in requests:
+            size += WEIGHT * (len(request.delivery.payload) - size)
+            ready.append(request)
+        self._size = size
 
     def put_first(self, requests: Iterable[Request]) -> None:
         """Queue requests before all others, in their order."""

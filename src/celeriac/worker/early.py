@@ -36,8 +36,9 @@ class EarlyAcknowledgement:
         return list(self._queue)
 
     def forget(self, request: Request) -> None:
-        """Drop a request that is not acknowledged yet."""
-        self._queue.remove(request)
+        """Drop a request that is not acknowledged yet, if it waits here."""
+        if request in self._queue:
+            self._queue.remove(request)
 
     def clear(self) -> list[Request]:
         """Give up what is not acknowledged yet; returns it."""
@@ -62,10 +63,15 @@ class EarlyAcknowledgement:
 
     def _acknowledged(self, request: Request) -> Callable[[bool], None]:
         def then(held: bool) -> None:
+            worker = self._worker
             self._under_way -= 1
-            if held:
-                request.acknowledged = True
-                self._worker.dispatch.put([request])
-                self._worker.dispatch.run()
+            request.acknowledged = held
+            if not held:  # its slot is still free, and nothing else may happen that would give it to the next one
+                self.run()
+            elif worker.shutdown.handing_back:
+                worker.shutdown.give_back([request])
+            else:
+                worker.dispatch.put([request])
+                worker.dispatch.run()
 
         return then

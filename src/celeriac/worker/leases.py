@@ -40,13 +40,20 @@ class Leases:
     async def renew(self) -> None:
         """Renew everything that is alive here once."""
         worker = self._worker
-        held: dict[bytes, Request] = {}
-        for request in (*worker.dispatch.requests(), *worker.early.requests()):
-            if not request.acknowledged and not request.abandoned:
-                held[request.delivery.claim] = request
-        claims = [*held, *worker.settler.claims()]
-        for claim in await worker.store.renew(claims):
-            lost = held.get(claim)
-            if lost is not None and not lost.abandoned:
-                worker.supervision.lease_lost(lost)
+        claims = [*self._held(), *worker.settler.claims()]
+        lost = await worker.store.renew(claims)
+        held = self._held()  # what was settled while the renewal was under way is gone because we have said so
+        for claim in lost:
+            request = held.get(claim)
+            if request is not None:
+                worker.supervision.lease_lost(request)
         worker.wake()
+
+    def _held(self) -> dict[bytes, Request]:
+        """What waits or runs here under a lease, by its claim."""
+        worker = self._worker
+        return {
+            request.delivery.claim: request
+            for request in (*worker.dispatch.requests(), *worker.early.requests())
+            if not request.acknowledged and not request.abandoned
+        }

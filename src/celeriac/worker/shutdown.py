@@ -50,6 +50,7 @@ class Shutdown:
         self.draining = False
         self.handing_back = False
         self._done = asyncio.Event()
+        self._grace_ends: float | None = None
         self._steps: asyncio.Task[None] | None = None
         self._cold_now = asyncio.Event()
         self._last_signal = (0, 0.0)
@@ -122,27 +123,42 @@ class Shutdown:
         worker = self._worker
         try:
             worker.stop_intake("shutdown")
+            grace = worker.settings.worker_shutdown_grace
+            self._grace_ends = None if grace is None else asyncio.get_running_loop().time() + grace
             waiting = [*worker.dispatch.ready, *worker.early.clear()]
             worker.dispatch.ready.clear()
             worker.dispatch.put(self.give_back_unstarted(waiting))
             worker.dispatch.recall_all()
-            if not await self._finish_running():
-                await self._hand_back()
-            try:
-                async with asyncio.timeout(LAST_WAIT):
-                    await worker.settler.settled()
-            except TimeoutError:
-                logger.error(
-                    "The last settlements were not confirmed; those tasks are redelivered when their leases end"
-                )
+            await self._finish_running()
+            while await self._last_settled() and not (self.handing_back or worker.dispatch.idle()):
+                # What was being acknowledged early when the signal came has to run: nobody else will get it.
+                await self._finish_running()
         finally:
             self._done.set()
 
-    async def _finish_running(self) -> bool:
+    async def _last_settled(self) -> bool:
+        """Wait until all is settled; False when that takes too long."""
+        try:
+            async with asyncio.timeout(LAST_WAIT):
+                await self._worker.settler.settled()
+        except TimeoutError:
+            logger.error(
+                "The last settlements were not confirmed; those tasks are redelivered when their leases end. "
+                "What came of those that were acknowledged early is lost"
+            )
+            return False
+        return True
+
+    async def _finish_running(self) -> None:
+        """Wait for what runs as long as it is given, then end it and hand it back."""
+        if not self.handing_back and not await self._drained():
+            await self._hand_back()
+
+    async def _drained(self) -> bool:
         """Wait for what runs, until the grace is over or a cold end is asked for; True when nothing is left."""
         settings = self._worker.settings
         try:
-            async with asyncio.timeout(settings.worker_shutdown_grace):
+            async with asyncio.timeout_at(self._grace_ends):
                 if await self._drained_or_cold():
                     return True
         except TimeoutError:
@@ -175,6 +191,7 @@ class Shutdown:
         """End what runs; it goes back without spending an attempt once its child is known dead."""
         self.handing_back = True
         worker = self._worker
+        self._end_waiting()
         for slot in list(worker.dispatch.slots.values()):
             slot.open = False
             if slot.assigned:
@@ -185,6 +202,18 @@ class Shutdown:
                     await worker.changed()
         except TimeoutError:
             logger.error("Some children did not die; their tasks are redelivered when their leases end")
+        self._end_waiting()
+
+    def _end_waiting(self) -> None:
+        """What waits for a child gets none any more: it goes back, or ends without its failure hooks."""
+        worker = self._worker
+        waiting = list(worker.dispatch.ready)
+        worker.dispatch.ready.clear()
+        for request in waiting:
+            if request.judged:
+                worker.settler.add(worker.verdicts.of_failure(request, request.reason))
+            else:
+                self.give_back([request])
 
     # -- handing back ------------------------------------------------------------------------------------------------
 

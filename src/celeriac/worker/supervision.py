@@ -141,7 +141,8 @@ class Supervision:
             worker.settler.add(worker.verdicts.of_failure(request, request.reason))
         elif worker.shutdown.handing_back:
             worker.shutdown.give_back([request])
-        elif not request.verdict and not alone:  # one of several suspects: run it with nothing beside it
+        elif not request.verdict and not alone and not request.acknowledged:
+            # One of several suspects: run it with nothing beside it. (What was acknowledged early runs once at most.)
             request.alone = True
             back.append(request)
         else:
@@ -283,6 +284,7 @@ class Supervision:
         request.abandoned = True
         if slot is None:
             worker.dispatch.forget(request)
+            worker.early.forget(request)
         elif slot.capacity == 1 and slot.open:
             slot.open = False
             slot.child.kill()

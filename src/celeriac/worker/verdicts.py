@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from celeriac import envelope
 from celeriac.pools.pool import Kind, Outcome
 from celeriac.stores.store import Disposition, Outgoing, ResultRecord, Settlement
@@ -30,6 +32,7 @@ class Verdicts:
         self._expires = settings.result_expires
         self._limit = settings.task_delivery_limit
         self._documents = documents
+        self._replies = settings.result_backend.startswith("rpc:")
 
     def of_outcome(self, request: Request, outcome: Outcome) -> Settlement:
         """A child ran it to its end."""
@@ -37,17 +40,23 @@ class Verdicts:
         result = None
         if outcome.result is not None:
             result = ResultRecord(request.head.id, outcome.result, outcome.state, self._expires)
+        follow_ups, part, kind = outcome.follow_ups, outcome.chord_part, outcome.kind
+        identity = envelope.identity_of(delivery.payload) if follow_ups else ""
         if request.acknowledged:
-            return Settlement(b"", Disposition.NONE, result, outcome.follow_ups, outcome.chord_part)
-        kind = outcome.kind
+            if result is not None and self._replies:
+                result = msgspec.structs.replace(result, reply_to=envelope.reply_to_of(delivery.payload))
+            return Settlement(b"", Disposition.NONE, result, follow_ups, part, identity=identity)
         if kind is Kind.SUCCESS:
-            return Settlement(delivery.claim, Disposition.ACKNOWLEDGE, result, outcome.follow_ups, outcome.chord_part)
-        disposition, reason, follow_ups = Disposition.ACKNOWLEDGE, "", outcome.follow_ups
+            return Settlement(delivery.claim, Disposition.ACKNOWLEDGE, result, follow_ups, part, identity=identity)
+        disposition, reason = Disposition.ACKNOWLEDGE, ""
         if kind is Kind.REJECT or (kind is Kind.FAILURE and not request.traits.acknowledge_failures):
             disposition, reason = Disposition.DEAD_LETTER, outcome.text
+            # It may be replayed: what follows from it then must not be taken for what followed from its death.
+            identity = identity and f"{identity}.dead"
         elif kind is Kind.REQUEUE:
             follow_ups = [*follow_ups, again(request)]
-        return Settlement(delivery.claim, disposition, result, follow_ups, outcome.chord_part, reason=reason)
+            identity = identity or envelope.identity_of(delivery.payload)
+        return Settlement(delivery.claim, disposition, result, follow_ups, part, reason=reason, identity=identity)
 
     def runs_again(self, request: Request) -> bool:
         """After its child died: it is redelivered, not failed."""
@@ -87,7 +96,10 @@ class Verdicts:
 
 
 def again(request: Request) -> Outgoing:
-    """The same message for the end of its queue (a task that rejects itself must not starve the others)."""
+    """The same call for the end of its queue (a task that rejects itself must not starve the others).
+
+    It is a message of its own: a copy of this one would be taken for settled already.
+    """
     delivery = request.delivery
     message = envelope.decode(delivery.payload)
-    return Outgoing(delivery.queue, delivery.payload, envelope.priority_of(message))
+    return Outgoing(delivery.queue, envelope.renewed(delivery.payload), envelope.priority_of(message))

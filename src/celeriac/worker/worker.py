@@ -123,7 +123,7 @@ class Worker:
             await self.pool.start(self.supervision)
             await self._connect()
             await self.store.declare(self.queues)
-            await self.revocations.refresh()
+            await self._read_revocations()
             background = [
                 asyncio.create_task(self.settler.run(), name="settler"),
                 asyncio.create_task(self.leases.run(), name="leases"),
@@ -183,6 +183,18 @@ class Worker:
                 logger.error("%s Trying again in %.1f s (%d of %s).", error, pause, attempt, most or "unlimited")
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
+
+    async def _read_revocations(self) -> None:
+        """Know what is revoked before anything is taken. A broker that is lost again by now is waited for."""
+        while True:
+            try:
+                await self.revocations.refresh()
+                return
+            except OperationalError as error:
+                if not self.settings.broker_connection_retry:
+                    raise
+                logger.error("The broker is lost: %s", error)
+            await asyncio.sleep(FIRST_PAUSE)
 
     # -- intake ------------------------------------------------------------------------------------------------------
 
