@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import enum
-import socket
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -21,9 +20,10 @@ from celeriac.stores.amqp.channel import Channel
 from celeriac.stores.amqp.consumer import Consumer
 from celeriac.stores.amqp.errors import Disconnected, ProtocolError
 from celeriac.stores.amqp.handshake import Handshake
+from celeriac.stores.amqp.keepalive import keep_alive
 from celeriac.stores.amqp.packing import CONNECTION_CLOSE, CONNECTION_CLOSE_OK
-from celeriac.stores.amqp.sockets import keep_alive, look_up_soon
 from celeriac.stores.amqp.wire import HEARTBEAT, PROTOCOL_HEADER, Incoming, Method, Parser
+from celeriac.stores.sockets import connect_soon
 
 __all__ = ["Connection", "State"]
 
@@ -133,26 +133,13 @@ class Connection(asyncio.Protocol):
     async def _connect(self, node: Node, deadline: float) -> None:
         context = node.tls_context()
         name = node.server_hostname if context else None
-        places = await look_up_soon(node.host, node.port)
-        failure: OSError = OSError(f"{node.host} has no address")
-        for tried, (family, kind, protocol, _, place) in enumerate(places):
-            plain = socket.socket(family, kind, protocol)
-            try:
-                plain.setblocking(False)
-                # One address that does not answer leaves time for the others.
-                async with asyncio.timeout((deadline - self.loop.time()) / (len(places) - tried)):
-                    await self.loop.sock_connect(plain, place)
-                keep_alive(plain)
-            except OSError as error:
-                plain.close()
-                failure = error
-                continue
-            except BaseException:
-                plain.close()
-                raise
-            await self.loop.create_connection(lambda: self, sock=plain, ssl=context, server_hostname=name)
-            return
-        raise failure
+        plain = await connect_soon(node.host, node.port, deadline)
+        try:
+            keep_alive(plain)
+        except BaseException:
+            plain.close()
+            raise
+        await self.loop.create_connection(lambda: self, sock=plain, ssl=context, server_hostname=name)
 
     # ------------------------------------------------------------------------------------------------------- channels
 

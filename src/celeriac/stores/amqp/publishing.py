@@ -19,11 +19,12 @@ from celeriac.stores.amqp import ladder
 from celeriac.stores.amqp.addressing import Addressing
 from celeriac.stores.amqp.channel import Channel, Refused
 from celeriac.stores.amqp.declaring import Declarer
-from celeriac.stores.amqp.errors import Blocked, ChannelClosed, Disconnected
-from celeriac.stores.amqp.link import Link
+from celeriac.stores.amqp.errors import Blocked, ChannelClosed, Disconnected, unreachable
+from celeriac.stores.amqp.link import Link, State
 from celeriac.stores.amqp.refusals import missing_exchange, publication_error
 from celeriac.stores.amqp.topology import BoundQueue, MadeExchange, MadeQueue, Topology, made
 from celeriac.stores.amqp.wire import Publication
+from celeriac.stores.bounds import may_retry, seconds_within
 from celeriac.stores.options import StoreOptions
 from celeriac.stores.store import Outgoing
 
@@ -84,10 +85,10 @@ class Publisher:
             Blocked, OperationalError, BrokerUnreachable: it is not known which were stored.
         """
         failures: list[Failure] = []
-        deadline = monotonic() + self._options.publish_timeout
+        deadline = monotonic() + seconds_within(self._options.publish_timeout)
         for first in range(0, len(publications), _MOST_AT_ONCE):
             failures += await self._in_time(publications[first : first + _MOST_AT_ONCE], deadline)
-            deadline = monotonic() + self._options.publish_timeout
+            deadline = monotonic() + seconds_within(self._options.publish_timeout)
         return failures
 
     # -------------------------------------------------------------------------------------------------------- in steps
@@ -98,6 +99,8 @@ class Publisher:
                 return await self._send(publications)
         except TimeoutError:
             seconds, blocked = self._options.publish_timeout, self._link.blocked
+            if self._link.state is not State.READY:
+                raise unreachable(self._link.place, f"not within {seconds:g} seconds (publish_timeout)") from None
             if blocked is not None:
                 raise Blocked(
                     f"{self._link.place} takes no messages ({blocked}): a publication was not confirmed within "
@@ -122,6 +125,8 @@ class Publisher:
                     raise
                 continue
             except Disconnected:
+                if not may_retry():
+                    raise
                 continue
             failures: list[Failure] = [
                 (each, missing_exchange(each)) for each in publications if each.exchange in missing
@@ -211,7 +216,7 @@ class Publisher:
 
     async def close(self) -> None:
         """End what is under way."""
-        tasks = [each for each in (self._opening, self._ladder) if each is not None and not each.done()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        for task in (self._opening, self._ladder):
+            if task is not None and not task.done():
+                task.cancel()
+                await asyncio.wait({task})

@@ -11,7 +11,7 @@ import socket
 import ssl
 import time
 from collections import deque
-from typing import Any, Final
+from typing import Final
 
 from pamqp import commands
 from pamqp.base import Frame
@@ -20,9 +20,10 @@ from celeriac.exceptions import BrokerUnreachable
 from celeriac.stores.amqp.address import Address, Node
 from celeriac.stores.amqp.errors import Disconnected, unreachable
 from celeriac.stores.amqp.handshake import Handshake
+from celeriac.stores.amqp.keepalive import keep_alive
 from celeriac.stores.amqp.packing import CONNECTION_CLOSE, CONNECTION_CLOSE_OK
-from celeriac.stores.amqp.sockets import keep_alive, look_up
 from celeriac.stores.amqp.wire import HEARTBEAT, PROTOCOL_HEADER, Item, Method, Parser
+from celeriac.stores.sockets import connect as connect_socket
 
 __all__ = ["IDLE_HEARTBEAT", "SyncConnection", "connect", "left_until"]
 
@@ -189,22 +190,8 @@ class SyncConnection:
 
 def _connected(node: Node, deadline: float) -> socket.socket:
     """A connected socket, TLS included."""
-    failure: OSError = OSError(f"{node.host} has no address")
-    places: list[tuple[Any, ...]] = look_up(node.host, node.port, deadline)
-    for tried, (family, kind, protocol, _, place) in enumerate(places):
-        # One address that does not answer leaves time for the others.
-        share = left_until(deadline) / (len(places) - tried)
-        try:
-            return _opened(socket.socket(family, kind, protocol), place, node, time.monotonic() + share)
-        except OSError as error:
-            failure = error
-    raise failure
-
-
-def _opened(plain: socket.socket, place: Any, node: Node, deadline: float) -> socket.socket:
+    plain = connect_socket(node.host, node.port, deadline)
     try:
-        plain.settimeout(left_until(deadline))
-        plain.connect(place)
         keep_alive(plain)
         context = node.tls_context()
         if context is None:
