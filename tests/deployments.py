@@ -18,7 +18,7 @@ import redis
 
 from tests.servers import RedisServer, free_port, need, redis_server, run_server
 
-__all__ = ["Cluster", "Sentinels", "redis_cluster", "redis_sentinels"]
+__all__ = ["Cluster", "Sentinels", "client_of", "eventually", "redis_cluster", "redis_sentinels", "sentinel_of"]
 
 T = TypeVar("T")
 
@@ -164,29 +164,45 @@ def redis_sentinels(*, down_after: float = 1.0, **configuration: Any) -> Iterato
             )
             for _ in range(2)
         ]
-        sentinels = [stack.enter_context(_sentinel(master.port, down_after)) for _ in range(3)]
+        sentinels = [stack.enter_context(sentinel_of(master, down_after, quorum=2)) for _ in range(3)]
         made = Sentinels([master, *replicas], sentinels)
         made.wait_until_whole()
         yield made
 
 
 @contextmanager
-def _sentinel(master: int, down_after: float) -> Iterator[RedisServer]:
-    """A sentinel, which writes what it learns into its own configuration file."""
+def sentinel_of(
+    master: RedisServer, down_after: float = 1.0, quorum: int = 1, password: str = ""
+) -> Iterator[RedisServer]:
+    """A sentinel, which writes what it learns into its own configuration file; with TLS if the master has it.
+
+    Args:
+        master: whom it watches.
+        down_after: seconds of silence after which it takes the master for dead.
+        quorum: sentinels that must agree.
+        password: clients must say it.
+    """
     port = free_port()
+    certificate = master.certificate
     with tempfile.TemporaryDirectory(prefix="celeriac-sentinel-") as name:
         file = Path(name) / "sentinel.conf"
         lines = [
-            f"port {port}",
+            f"port {0 if certificate else port}",
             "bind 127.0.0.1",
             f"dir {name}",
-            f"sentinel monitor {MASTER_NAME} 127.0.0.1 {master} 2",
+            f"sentinel monitor {MASTER_NAME} 127.0.0.1 {master.port} {quorum}",
             f"sentinel down-after-milliseconds {MASTER_NAME} {int(down_after * 1000)}",
             # Sentinels that voted for different leaders try again after twice this time.
             f"sentinel failover-timeout {MASTER_NAME} 3000",
         ]
+        if certificate:
+            lines += [f"tls-port {port}", f"tls-cert-file {certificate}", f"tls-key-file {master.folder / 'key.pem'}"]
+            lines += [f"tls-ca-cert-file {certificate}", "tls-auth-clients no", "tls-replication yes"]
+        if password:
+            lines.append(f"requirepass {password}")
         file.write_text("\n".join(lines) + "\n")
-        with run_server(f"redis://127.0.0.1:{port}/0", port, Path(name), [str(file), "--sentinel"]) as server:
+        url = f"redis://127.0.0.1:{port}/0"
+        with run_server(url, port, Path(name), [str(file), "--sentinel"], certificate) as server:
             yield server
 
 

@@ -87,7 +87,8 @@ class BrokerSettings(GeneralSettings, frozen=True, kw_only=True):
     broker_native_delayed_delivery_queue_type: Annotated[
         Literal["quorum", "classic"],
         Setting(
-            "AMQP: type of the queues that keep messages until they are due, where any declared queue is a quorum queue.",
+            "AMQP: type of the queues that keep messages until they are due, where any declared queue is a quorum "
+            "queue.",
             "BROKER_NATIVE_DELAYED_DELIVERY_QUEUE_TYPE",
         ),
     ] = "quorum"

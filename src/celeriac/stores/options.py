@@ -41,7 +41,8 @@ class StoreOptions(msgspec.Struct, frozen=True, kw_only=True):
         result_content: of rpc: content type and content encoding of results.
         result_persistent: of rpc: results survive a restart of the server.
         result_expires: of rpc: seconds after which a reply queue that nobody uses is deleted.
-        native_delays: of AMQP: make Celery's queues for delayed delivery too where any declared queue is a quorum queue.
+        native_delays: of AMQP: make Celery's queues for delayed delivery too where any declared queue is a quorum
+            queue.
     """
 
     url: str

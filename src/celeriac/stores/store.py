@@ -111,8 +111,8 @@ class ResultRecord(msgspec.Struct, array_like=True, frozen=True):
         payload: the encoded result document (protocol.md, section 11).
         state: its state; anything but SUCCESS gives way to a stored SUCCESS.
         expires: lifetime in seconds, None keeps it for ever.
-        reply_to: the queue of whoever waits for it, where results are sent and not stored (rpc). Empty with a claim: then
-            the message says it.
+        reply_to: the queue of whoever waits for it, where results are sent and not stored (rpc). Empty with a claim:
+            then the message says it.
     """
 
     task_id: str

@@ -283,8 +283,8 @@ def _is_rpc(backend: StoreOptions) -> bool:
 def _check_rpc(broker: StoreOptions, backend: StoreOptions) -> None:
     if _is_rpc(backend) and _BUILT_IN.get(_scheme_of(broker.url).lower()) != "celeriac.stores.amqp":
         raise ImproperlyConfigured(
-            f"result_backend rpc:// sends results over RabbitMQ, but the broker is {masked(broker.url)}: results can be "
-            "there too, leave result_backend out"
+            f"result_backend rpc:// sends results over RabbitMQ, but the broker is {masked(broker.url)}: results can "
+            "be there too, leave result_backend out"
         )
 
 

@@ -211,6 +211,8 @@ class Simulation:
                 # It may not have reached the broker any more: as if it had been killed.
                 self.crashed[process.name] = self.children * self.capacity
                 self.ledger.trouble(process.name, lasting=True)
+            if self.backend is not None:  # what waited for the backend, or for another worker, is left to its lease
+                self.ledger.trouble(process.name, lasting=True)
         del self.workers[process]
 
     def alive(self) -> list[Process]:

@@ -202,5 +202,7 @@ def _one_line_of_successors(record: Record, ledger: Ledger, runs: list[Run], ato
     for line in published:
         if not all(identity in ledger.records for identity in line):
             yield f"what follows from {record} was published in part"
-    if not published and lines and all(lines) and record.head.id not in ledger.revoked and not _expired(record):
+    dead = any(settlement.disposition is Disposition.DEAD_LETTER for _, settlement in record.settlements)
+    excused = dead or record.head.id in ledger.revoked or _expired(record)
+    if not published and lines and all(lines) and not excused:
         yield f"I1: what follows from {record} was lost"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["listening"]
 
-HEARD: Final = ("celeriac.worker", "celeriac.stores")
+HEARD: Final = ("celeriac.worker", "celeriac.stores", "celeriac.app.options")
 """The loggers; what tasks log is the app's own."""
 
 

@@ -9,7 +9,9 @@ import redis
 
 from celeriac.cli.checkup.redis import judge, look_at_server
 from celeriac.stores.options import StoreOptions
+from celeriac.stores.redis.slots import DEFAULT_PREFIX, slot_of
 
+from ...deployments import MASTER_NAME, redis_cluster, sentinel_of
 from ...servers import redis_server
 
 GOOD: dict[str, Any] = {
@@ -69,3 +71,32 @@ def test_a_server_that_tells_nothing_is_a_note() -> None:
         facts, findings = look_at_server(StoreOptions(url=server))
     assert facts == {}
     assert [finding.severity for finding in findings] == ["note"]
+
+
+def test_the_master_behind_a_sentinel_is_asked() -> None:
+    with redis_server(appendonly=True, maxmemory_policy="volatile-lru") as master, sentinel_of(master) as sentinel:
+        url = f"sentinel://127.0.0.1:{sentinel.port}/0?master_name={MASTER_NAME}&wait_replicas=1"
+        facts, findings = look_at_server(StoreOptions(url=url))
+    assert facts["master"] == f"127.0.0.1:{master.port}"
+    found = {(finding.severity, finding.text.partition(":")[0]) for finding in findings}
+    assert found == {
+        ("warning", "maxmemory-policy is volatile-lru"),
+        ("warning", "the master has no replica now"),
+        ("error", "wait_replicas is 1 and the master has 0 replicas"),
+    }
+
+
+def test_the_node_of_a_cluster_that_has_our_slot_is_asked() -> None:
+    with redis_cluster(appendonly=True) as cluster:
+        facts, findings = look_at_server(StoreOptions(url=cluster.url))
+        assert facts["master"] == f"127.0.0.1:{cluster.owner(slot_of(DEFAULT_PREFIX)).port}"
+    assert findings == []
+
+
+def test_nobody_who_answers_is_a_note() -> None:
+    with redis_server() as gone:
+        url = f"sentinel://127.0.0.1:{gone.port}/0?master_name=m"
+    facts, (finding,) = look_at_server(StoreOptions(url=url))
+    assert facts == {}
+    assert finding.severity == "note"
+    assert str(gone.port) in finding.text

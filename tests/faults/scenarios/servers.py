@@ -12,6 +12,8 @@ RECONNECTED = 1.0
 """Seconds after the port opens within which work goes on."""
 PUBLISH = 5.0
 """Seconds: ``publish_timeout``."""
+SHORT = 10.0
+"""Seconds: a run whose faults last no longer than this restarts it once."""
 SERVED = ("redis", "rabbitmq")
 NO_SERVER = "the embedded broker has no server"
 
@@ -23,7 +25,7 @@ def restart(run: Run) -> None:
         run.worker()
     run.load()
     run.wait_under_way()
-    for outage in (0.0, 0.3, 1.0, 3.0):
+    for outage in (0.0, 0.3, 1.0, 3.0) if run.size.longest > SHORT else (0.3,):
         with run.fault(f"restart after {outage} s"):
             server.stop()
             time.sleep(outage)

@@ -13,6 +13,7 @@ from celeriac.stores.options import StoreOptions
 from celeriac.stores.store import Disposition, Settlement
 from tests.rabbitmq import RabbitServer, rabbitmq_server
 from tests.stores.conformance.messages import QUEUE, message, names_of, take, take_one
+from tests.worker.running import until
 
 TIMEOUT = 2.0
 """Seconds of the server's consumer_timeout."""
@@ -46,9 +47,11 @@ async def test_a_message_that_is_not_acknowledged_in_time_is_lost(
     store = await opened(impatient, async_cleanup)
     await store.publish([message("a")])
     delivery = await take_one(store)
-    async with asyncio.timeout(4 * TIMEOUT):
-        while not await store.renew([delivery.claim]):
-            await asyncio.sleep(0.05)
+
+    async def is_lost() -> bool:
+        return bool(await store.renew([delivery.claim]))
+
+    await until(is_lost, 4 * TIMEOUT)
 
 
 async def test_a_task_may_run_for_much_longer_than_the_server_waits(

@@ -20,8 +20,9 @@ from celeriac.stores.amqp.store import AmqpStore
 from celeriac.stores.amqp.translation import content_of
 from celeriac.stores.amqp.wire import Publication
 from celeriac.stores.options import StoreOptions
-from celeriac.stores.store import Disposition, Outgoing, Settlement
+from celeriac.stores.store import Delivery, Disposition, Outgoing, Settlement
 from tests.stores.conformance.messages import QUEUE, message, names_of, payload_of, take, take_all, take_one
+from tests.worker.running import until
 
 pytestmark = pytest.mark.slow
 
@@ -52,9 +53,11 @@ def link(vhost_url: str, async_cleanup: AsyncExitStack) -> Link:
 
 async def ready(store: AmqpStore, queue: str, count: int) -> None:
     """Wait until so many messages are ready."""
-    async with asyncio.timeout(PATIENCE):
-        while (await store.counts([queue]))[queue].ready != count:
-            await asyncio.sleep(0.01)
+
+    async def look() -> bool:
+        return (await store.counts([queue]))[queue].ready == count
+
+    await until(look)
 
 
 # -------------------------------------------------------------------------------------------------------------- routing
@@ -92,7 +95,9 @@ async def test_a_topic_message_goes_to_every_queue_whose_key_matches_once(opened
     queues = Queue("all", exchange, "#"), Queue("sports", exchange, "sports.*"), Queue("deep", exchange, "sports.#")
     store = await opened(*queues)
     payload = payload_of("a")
-    known = [Outgoing(queue, payload, exchange="news", routing_key="sports.golf") for queue in ("all", "sports", "deep")]
+    known = [
+        Outgoing(queue, payload, exchange="news", routing_key="sports.golf") for queue in ("all", "sports", "deep")
+    ]
     await store.publish(known)
     for queue in ("all", "sports", "deep"):
         assert await take_all(store, [queue]) == ["a"]
@@ -126,7 +131,7 @@ async def test_a_worker_sees_where_a_message_was_addressed_to(opened: Open) -> N
     store = await opened(Queue("q", Exchange("news", "topic"), "#"))
     await store.publish([Outgoing("", payload_of("a"), exchange="news", routing_key="a.b")])
     await store.publish([message("held", "q", due=time.time() + 0.05)])
-    found = {}
+    found: dict[str, Any] = {}
     async with asyncio.timeout(PATIENCE):
         while len(found) < 2:
             for delivery in (await store.receive(["q"], 2, 1)).deliveries:
@@ -164,7 +169,9 @@ async def test_missing_queues_are_made_as_the_settings_say(opened: Open, link: L
     assert names_of([await take_one(store, "new")]) == ["a"]
 
 
-async def test_a_queue_that_is_deleted_while_it_is_consumed_is_made_and_consumed_again(opened: Open, link: Link) -> None:
+async def test_a_queue_that_is_deleted_while_it_is_consumed_is_made_and_consumed_again(
+    opened: Open, link: Link
+) -> None:
     store = await opened()
     await store.declare([QUEUE])
     receiving = asyncio.ensure_future(store.receive([QUEUE], 5, 20))
@@ -224,7 +231,7 @@ async def test_holds_are_exact_to_some_milliseconds(opened: Open) -> None:
     assert min(late) < 0.05, "a busy machine may be late now and then, not always"
 
 
-# ------------------------------------------------------------------------------------------------------------- returning
+# ------------------------------------------------------------------------------------------------------------ returning
 
 
 async def test_what_nobody_comes_for_is_given_back_and_counts_no_loss(opened: Open) -> None:
@@ -250,7 +257,7 @@ async def test_a_worker_that_closes_gives_back_and_counts_no_loss(opened: Open) 
     await worker.settle([Settlement(each.claim, Disposition.GIVE_BACK) for each in held])
     await worker.close()
     async with asyncio.timeout(PATIENCE):
-        found = []
+        found: list[Delivery] = []
         while len(found) < 6:
             found += await take(other, 6)
     assert sorted(names_of(found)) == list("012345")
@@ -308,9 +315,12 @@ async def test_a_connection_that_is_lost_ends_its_claims_and_the_next_call_works
     await store.publish([message("a")])
     delivery = await take_one(store)
     store._receiving._connection._transport.abort()  # type: ignore[union-attr]  # as a cut cable would
+
+    async def is_lost() -> bool:
+        return bool(await store.renew([delivery.claim]))
+
+    await until(is_lost)
     async with asyncio.timeout(PATIENCE):
-        while not await store.renew([delivery.claim]):
-            await asyncio.sleep(0.01)
         again = (await store.receive([QUEUE], 1, PATIENCE)).deliveries[0]
     assert (names_of([again]), again.losses) == (["a"], 1)
     assert (await store.settle([Settlement(delivery.claim)])).refused == [delivery.claim]

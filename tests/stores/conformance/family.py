@@ -105,8 +105,7 @@ class Family:
         """Whether counts are these, the others 0, as far as the store can say; what it cannot say must be None."""
         if self.counts_all:
             return counts == QueueCounts(**known)
-        said = {name: number for name, number in known.items() if name in ("ready", "dead")}
-        return counts == QueueCounts(**{"held": None, "in_flight": None, **said})
+        return counts == QueueCounts(known.get("ready", 0), None, None, known.get("dead", 0))
 
     async def in_flight(self, store: Store, queue: str, count: int) -> bool:
         """Whether so many messages of a queue are in flight, as far as the store can say."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -186,6 +187,18 @@ async def test_a_node_named_as_a_server_is_an_error_that_says_what_to_write(
         await store.publish([message("x")])
     with pytest.raises(BrokerUnreachable, match=r"write redis\+cluster://"):
         client.publish([message("x")])
+
+
+async def test_a_cluster_may_have_tls(open_store: Open, open_sync: Open) -> None:
+    with redis_server(tls=True, cluster_enabled="yes", tls_cluster="yes", cluster_port=free_port()) as node:
+        url = f"rediss+cluster://127.0.0.1:{node.port}/?ssl_ca_certs={node.certificate}"
+        with redis.Redis.from_url(node) as client:
+            client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+        with contextlib.suppress(BrokerUnreachable):
+            await open_store(url=url)
+        client = open_sync(url=url, publish_timeout=10)
+        await asyncio.to_thread(client.publish, [message("once it is up")])
+        await goes_round(await open_store(url=url), client, "x")
 
 
 async def test_a_server_that_is_no_cluster_says_so(server: RedisServer, open_store: Open) -> None:

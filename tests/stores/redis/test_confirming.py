@@ -16,7 +16,8 @@ from tests.servers import RedisServer, redis_server
 from ..conformance.messages import QUEUE, message
 from .conftest import Open
 
-ONE = {"transport_options": {"wait_replicas": 1, "wait_replicas_timeout": 0.3}}
+SOON = {"transport_options": {"wait_replicas": 1, "wait_replicas_timeout": 0.3}}
+PATIENT = {"transport_options": {"wait_replicas": 1, "wait_replicas_timeout": 5}}
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def replica(server: RedisServer) -> Iterator[RedisServer]:
 async def test_what_replicas_have_is_confirmed(
     server: RedisServer, replica: RedisServer, open_store: Open, open_sync: Open
 ) -> None:
-    store, client = await open_store(**ONE), open_sync(**ONE)
+    store, client = await open_store(**PATIENT), open_sync(**PATIENT)
     for number, publish in enumerate((store.publish, _later(client.publish)), 1):
         await publish([message("one"), message("two"), message("held", due=5e9)])
         await publish([message("three")])
@@ -41,7 +42,7 @@ async def test_what_replicas_have_is_confirmed(
 
 
 async def test_what_no_replica_has_is_an_error(server: RedisServer, open_store: Open, open_sync: Open) -> None:
-    store, client = await open_store(**ONE), open_sync(**ONE)
+    store, client = await open_store(**SOON), open_sync(**SOON)
     for publish in (store.publish, _later(client.publish)):
         with pytest.raises(NotReplicated, match=r"0 of 1 replicas confirmed within 0\.3 seconds") as raised:
             await publish([message("x")])
@@ -53,13 +54,13 @@ async def test_what_no_replica_has_is_an_error(server: RedisServer, open_store: 
 async def test_a_replica_that_falls_silent_confirms_nothing(
     server: RedisServer, replica: RedisServer, open_store: Open
 ) -> None:
-    store = await open_store(**ONE)
-    await store.publish([message("x")])
+    soon, patient = await open_store(**SOON), await open_store(**PATIENT)
+    await patient.publish([message("x")])
     replica.freeze()
     with pytest.raises(NotReplicated):
-        await store.publish([message("y")])
+        await soon.publish([message("y")])
     replica.thaw()
-    await store.publish([message("z")])
+    await patient.publish([message("z")])
 
 
 def _later(function: Any) -> Any:

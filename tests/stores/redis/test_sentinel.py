@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from celeriac.exceptions import BrokerUnreachable
+from celeriac.exceptions import BrokerRefused, BrokerUnreachable
 from celeriac.stores.options import StoreOptions
 from celeriac.stores.redis.switches import read_announcement
 from celeriac.stores.redis.topology import topology_of
-from tests.deployments import MASTER_NAME, Sentinels, client_of, redis_sentinels
-from tests.servers import redis_server
+from tests.deployments import MASTER_NAME, Sentinels, client_of, eventually, redis_sentinels, sentinel_of
+from tests.servers import RedisServer, redis_server
 
 from ..conformance.messages import QUEUE, message
 from .conftest import Open
@@ -52,6 +52,42 @@ async def test_one_sentinel_that_is_gone_is_passed_over(sentinels: Sentinels, op
         url = sentinels.url.replace("sentinel://", f"sentinel://127.0.0.1:{gone.port},")
     store = await open_store(url=url)
     await store.publish([message("x")])
+
+
+async def test_master_and_sentinels_may_have_tls_and_passwords_of_their_own(open_store: Open, open_sync: Open) -> None:
+    with redis_server(tls=True, password="master") as master, sentinel_of(master, password="sentinel") as sentinel:
+        tls = {"ssl_ca_certs": str(master.certificate)}
+        options = {"master_name": MASTER_NAME, "sentinel_kwargs": {"password": "sentinel", "ssl": True, **tls}}
+        place = {"url": f"sentinel://:master@127.0.0.1:{sentinel.port}/2", "tls": tls, "transport_options": options}
+        store = await open_store(**place)
+        await goes_round(store, open_sync(**place), "x")
+        assert store._traffic.commands.link.connection.address.database == 2
+        options["sentinel_kwargs"] = {"password": "wrong", "ssl": True, **tls}
+        with pytest.raises(BrokerRefused, match="WRONGPASS") as raised:
+            await open_store(**place)
+        assert "master@" not in str(raised.value)
+
+
+async def test_a_sentinel_that_dies_is_not_the_last_one_that_is_listened_to(open_store: Open, open_sync: Open) -> None:
+    with redis_server() as master, sentinel_of(master) as first, sentinel_of(master) as second:
+        url = f"sentinel://127.0.0.1:{first.port},127.0.0.1:{second.port}/0?master_name={MASTER_NAME}"
+        store, client = await open_store(url=url), open_sync(url=url)
+        await goes_round(store, client, "before")
+        first.kill()
+        await asyncio.to_thread(eventually, lambda: _listeners(second) >= 1, "the worker listens to the other one")
+        for number in range(3):
+            await asyncio.to_thread(client.publish, [message(str(number))])
+        await asyncio.to_thread(eventually, lambda: _publish_and_look(client, second), "the client listens to it too")
+
+
+def _listeners(sentinel: RedisServer) -> int:
+    with client_of(sentinel) as client:
+        return sum(1 for each in client.client_list() if each["sub"] == "1" and each["name"] == "celeriac")
+
+
+def _publish_and_look(client: Any, sentinel: RedisServer) -> bool:
+    client.publish([message("again")])
+    return _listeners(sentinel) >= 2
 
 
 async def test_a_new_master_is_followed_by_clients_and_workers(

@@ -31,6 +31,10 @@ class Disconnected(OperationalError):
     """The connection broke before the reply came: it is not known whether the command was executed."""
 
 
+class NotWritable(StoreReadOnly, OperationalError):
+    """The server takes no writes for the moment: nothing to die of for a worker, which goes on to try."""
+
+
 class Remedy(enum.Enum):
     """What to do about an error reply."""
 
@@ -62,9 +66,9 @@ _REMEDIES: Final = {
 }
 _ADVICE: Final[dict[str, tuple[type[CeleriacError], str]]] = {
     "OOM": (StoreFull, "raise `maxmemory` in the server's configuration, or remove data"),
-    "MISCONF": (StoreReadOnly, "the server cannot save to its disk: free space or repair the disk, see its log"),
-    "READONLY": (StoreReadOnly, "it is a replica: let the URL name the master, or use sentinel://"),
-    "NOREPLICAS": (StoreReadOnly, "too few replicas follow it, see `min-replicas-to-write`: repair them"),
+    "MISCONF": (NotWritable, "the server cannot save to its disk: free space or repair the disk, see its log"),
+    "READONLY": (NotWritable, "it is a replica: let the URL name the master, or use sentinel://"),
+    "NOREPLICAS": (NotWritable, "too few replicas follow it, see `min-replicas-to-write`: repair them"),
     "CLUSTERDOWN": (BrokerUnreachable, "nodes are missing, see `redis-cli --cluster check`"),
     "MOVED": (BrokerUnreachable, "this is a node of a cluster: write redis+cluster:// instead of redis://"),
     "NOAUTH": (BrokerRefused, "write the password into the URL: redis://:<password>@host:port/0"),
