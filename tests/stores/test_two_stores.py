@@ -254,6 +254,25 @@ async def test_the_result_of_an_early_acknowledged_task_waits_too(pair: Pair) ->
     assert await take_all(worker) == ["next"]
 
 
+async def test_a_batch_that_is_repeated_while_both_stores_are_down_is_settled_once(pair: Pair) -> None:
+    worker, delivery = await begin(pair)
+    await worker.settle([Settlement(delivery.claim)])
+    faulty(worker.backend).down = faulty(worker.broker).down = True
+    early = Settlement(b"", Disposition.NONE, result=ResultRecord("a", b"{}"), follow_ups=[message("next")])
+    other = Settlement(b"", Disposition.NONE, follow_ups=[message("other")])
+    for _ in range(3):
+        with pytest.raises(OperationalError):
+            await worker.settle([early, other])
+    assert len(worker.outbox) == 1
+    faulty(worker.backend).down = faulty(worker.broker).down = False
+
+    async def done() -> bool:
+        return not worker.outbox
+
+    await until(done)
+    assert await take_all(worker) == ["next"]
+
+
 async def test_a_worker_takes_nothing_new_while_too_many_results_wait(pair: Pair) -> None:
     worker, delivery = await begin(pair)
     worker.outbox = outbox.Outbox(worker.steps, worker.duplicates, size=1)

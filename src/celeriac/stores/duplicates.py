@@ -48,7 +48,9 @@ class Duplicates:
         return [each.claim for each in self._waiting.values() if each.claim]
 
     def post(self, settlements: Sequence[Settlement]) -> None:
-        """Take settlements."""
+        """Take settlements; those that wait already, since a batch was repeated, only once."""
+        known = set(map(id, self._waiting.values()))
+        settlements = [each for each in settlements if id(each) not in known]
         if not settlements:
             return
         numbers = range(self._numbers, self._numbers + len(settlements))

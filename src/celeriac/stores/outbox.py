@@ -74,7 +74,7 @@ class Outbox:
     def post(
         self, settlements: Sequence[Settlement], storing: asyncio.Future[Stored] | None = None, outage: str = ""
     ) -> None:
-        """Take settlements.
+        """Take settlements; those that wait already, since a batch was repeated whose other half failed, only once.
 
         Args:
             settlements: what waits from now on.
@@ -84,7 +84,10 @@ class Outbox:
         if outage and not self._outage:
             logger.warning("the result backend cannot be reached (%s): finished tasks wait with their results", outage)
         self._outage = self._outage or bool(outage)
+        known = set(map(id, self._waiting.values()))
         for settlement in settlements:
+            if id(settlement) in known:
+                continue
             self._numbers += 1
             self._waiting[self._numbers] = settlement
             self._bytes += _size_of(settlement)
@@ -92,6 +95,8 @@ class Outbox:
                 self._by_claim[settlement.claim] = self._numbers
         if self._writing is None or self._writing.done():
             self._writing = asyncio.ensure_future(self._write(storing))
+        elif storing is not None:
+            storing.add_done_callback(_look_at)  # what came of it does not matter: it is repeated
 
     def drop(self, claims: Iterable[bytes]) -> int:
         """Forget the settlements of claims that were lost; returns how many there were."""
@@ -151,6 +156,12 @@ class Outbox:
                 self._bytes -= _size_of(settlement)
                 self._by_claim.pop(settlement.claim, None)
         self._written.set()
+
+
+def _look_at(storing: asyncio.Future[Stored]) -> None:
+    """Have asyncio not complain of an error that nobody looked at."""
+    if not storing.cancelled():
+        storing.exception()
 
 
 def _size_of(settlement: Settlement) -> int:
