@@ -19,7 +19,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from celeriac import signals
-from celeriac.exceptions import BrokerRefused, BrokerUnreachable, OperationalError
+from celeriac.exceptions import BrokerRefused, BrokerUnreachable, MessageRefused, OperationalError
 from celeriac.pools import create_pool
 from celeriac.pools.pool import PoolOptions
 from celeriac.routing import Queues
@@ -122,8 +122,7 @@ class Worker:
         try:
             await self.pool.start(self.supervision)
             await self._connect()
-            await self.store.declare(self.queues)
-            await self._read_revocations()
+            await self._prepare()
             background = [
                 asyncio.create_task(self.settler.run(), name="settler"),
                 asyncio.create_task(self.leases.run(), name="leases"),
@@ -184,12 +183,18 @@ class Worker:
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
 
-    async def _read_revocations(self) -> None:
-        """Know what is revoked before anything is taken. A broker that is lost again by now is waited for."""
+    async def _prepare(self) -> None:
+        """Have the queues, and know what is revoked before anything is taken.
+
+        A broker that is lost again by now is waited for; one that refuses the queues will do so again.
+        """
         while True:
             try:
+                await self.store.declare(self.queues)
                 await self.revocations.refresh()
                 return
+            except (BrokerRefused, MessageRefused):
+                raise
             except OperationalError as error:
                 if not self.settings.broker_connection_retry:
                     raise
