@@ -33,8 +33,15 @@ def main() -> int:
         for cell in chosen:
             print(cell)
         return 0
-    size = Size(arguments.tasks, arguments.longest, arguments.patience, arguments.count, arguments.flood, arguments.cycles,
-                arguments.restarts)
+    size = Size(
+        arguments.tasks,
+        arguments.longest,
+        arguments.patience,
+        arguments.count,
+        arguments.flood,
+        arguments.cycles,
+        arguments.restarts,
+    )
     rows: list[Row] = []
     for cell in chosen:
         row = Row(cell)

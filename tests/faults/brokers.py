@@ -1,4 +1,4 @@
-"""The brokers that a scenario runs on: each is started privately, and can be stopped, killed, frozen and looked into."""
+"""The brokers that a scenario runs on: each is private, and can be stopped, killed, frozen and looked into."""
 
 from __future__ import annotations
 

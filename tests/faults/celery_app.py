@@ -25,8 +25,6 @@ app.conf.update(
     task_reject_on_worker_lost=True,
     broker_connection_retry_on_startup=True,
     broker_transport_options={
-        name: value
-        for name, value in [("master_name", os.environ.get("FAULTS_MASTER"))]
-        if value is not None
+        name: value for name, value in [("master_name", os.environ.get("FAULTS_MASTER"))] if value is not None
     },
 )

@@ -8,7 +8,6 @@ import os
 import random
 import time
 import traceback
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from itertools import count
@@ -22,37 +21,28 @@ from celeriac.stores.store import Outgoing
 from tests.apps import ledger as ledger_app
 from tests.faults.brokers import Broker, Server, broker
 from tests.faults.catalogue import Cell
+from tests.faults.judging import RECOVERY, Judge
 from tests.faults.ledger import Ledger
 from tests.faults.pools import POOLS, SLOTS
 from tests.faults.processes import WorkerProcess, wait_until
-from tests.proxy import Proxy, proxy_to
+from tests.faults.resources import Resources, resources_of
 from tests.faults.senders import Figures, SenderProcess
 from tests.faults.systems import CELERIAC, System
 from tests.faults.verdict import Verdict
-from tests.faults.voice import listen
+from tests.proxy import Proxy, proxy_to
 
-__all__ = ["Run", "Size", "run_cell", "run_scenario", "server_of"]
+__all__ = ["OCCUPIED", "Run", "Size", "run_cell", "run_scenario", "server_of"]
 
 RATE: Final = 120.0
 """Tasks a second that a load sends; one worker can do 200 of them, two 400."""
 TASK: Final = 0.02
 """Seconds that a task of the load takes."""
+OCCUPIED: Final = 1.0
+"""Seconds of the tasks that keep a worker busy."""
 READ_AHEAD: Final = 4
 """Messages for each slot that a worker may have besides what runs."""
-RECOVERY: Final = 5.0
-"""Seconds of I4 unless a fault says otherwise."""
 LEASE: Final = 3.0
 """Seconds of a lease in these runs (15 by default), so that they do not wait for long."""
-MEMORY: Final = 1.10
-"""Times the memory of before that a worker may have afterwards."""
-MEMORY_NOISE: Final = 12 * 1024 * 1024
-"""Bytes that the allocator keeps of a busy time, whatever it was."""
-DESCRIPTORS: Final = 2
-"""Descriptors, threads and connections that may be more than before."""
-CALM: Final = 6.0
-"""Seconds for connections that are not needed any more to be closed."""
-LINES_A_SECOND: Final = 5.0
-"""Of warnings and errors, while a fault lasts."""
 LOUD_LINES: Final = 60
 """Lines of warnings and errors of each worker's log that a failed run prints."""
 LAST_LINES: Final = 8
@@ -89,22 +79,6 @@ class Window(NamedTuple):
     over: float
 
 
-class Resources(NamedTuple):
-    """What a worker's main process holds.
-
-    Attributes:
-        memory: bytes that are resident.
-        descriptors: how many.
-        threads: how many.
-        open: what the descriptors are.
-    """
-
-    memory: int
-    descriptors: int
-    threads: int
-    open: tuple[str, ...]
-
-
 class Run:
     """What a scenario is given.
 
@@ -129,15 +103,18 @@ class Run:
         self.app = ledger_app.app
         self.environment = made.environment | {"LEDGER": str(self.ledger.path)}
         settings = {"worker_lease": LEASE, **cell.fault.settings}
-        self.environment |= {f"CELERIAC_{name.upper()}": str(value) for name, value in settings.items()}
+        plain = {name: value for name, value in settings.items() if not isinstance(value, dict)}
+        self.environment |= {f"CELERIAC_{name.upper()}": str(value) for name, value in plain.items()}
+        if len(plain) < len(settings):
+            self.environment |= _configured(folder, {name: settings[name] for name in settings.keys() - plain.keys()})
         self.lease = float(settings["worker_lease"])
         self.affected: set[int] = set()
         self.poisons: set[str] = set()
         self.windows: list[Window] = []
         self.workers: list[WorkerProcess] = []
         self._senders: list[SenderProcess] = []
-        self._before: dict[WorkerProcess, Resources] = {}
-        self._connections: int | None = None
+        self.before: dict[WorkerProcess, Resources] = {}
+        self.connections: int | None = None
         self._stack = ExitStack()
         self._numbers = count()
 
@@ -248,6 +225,17 @@ class Run:
         """Wait until a quarter of the load is done: now is the time for a fault."""
         self.wait_ended(self.size.tasks // 4)
 
+    def occupy(self, worker: WorkerProcess) -> None:
+        """Send some longer tasks, and wait until that worker runs one: there is something to lose."""
+        sent = {self.client_beside.send(self.pool.task, OCCUPIED) for _ in range(SLOTS)}
+        mine = {process.pid for process in worker.tree()}
+
+        def busy() -> bool:
+            running = sent & self.ledger.running()
+            return any(event.pid in mine and event.task_id in running for event in self.ledger.events("start"))
+
+        wait_until(busy, 20.0, "a longer task runs in the worker")
+
     # ---------------------------------------------------------------------------------------------------------- faults
 
     @contextlib.contextmanager
@@ -266,9 +254,10 @@ class Run:
         """Every worker has run something, if there is something to run: what is opened at first use is open."""
         senders = [sender for sender in self._senders if sender.figures().running]
         if senders:
-            wait_until(lambda: all(self._has_run(worker) for worker in self._alive()), 20.0, "all workers work")
+            wait_until(lambda: all(self._has_run(worker) for worker in self.alive()), 20.0, "all workers work")
 
-    def _alive(self) -> list[WorkerProcess]:
+    def alive(self) -> list[WorkerProcess]:
+        """The workers that run now."""
         return [worker for worker in self.workers if worker.process.poll() is None]
 
     def _has_run(self, worker: WorkerProcess) -> bool:
@@ -277,8 +266,8 @@ class Run:
 
     def look(self) -> None:
         """Remember what the workers hold now (I6)."""
-        self._before = {each: held for each in self.workers if (held := _resources(each)) is not None}
-        self._connections = self.broker.connections()
+        self.before = {each: held for each in self.workers if (held := resources_of(each)) is not None}
+        self.connections = self.broker.connections()
 
     def kill(self, worker: WorkerProcess) -> None:
         """kill -9 of a whole worker: what it had may be repeated, and its children must follow it."""
@@ -301,12 +290,27 @@ class Run:
         """What is said when a dead worker's messages go to another; RabbitMQ gives them back without a word."""
         return None if self.broker.name.startswith("rabbitmq") else "worker was lost"
 
+    def cuts(self, count: int) -> int:
+        """Tasks that may be repeated because a worker's connections broke so often.
+
+        None where claims outlive connections; RabbitMQ gives to others what was unacknowledged on one that broke.
+        """
+        return count * self.in_flight if self.broker.name.startswith("rabbitmq") else 0
+
     @property
     def in_flight(self) -> int:
         """Tasks that one worker may have at an instant: I3 for one fault."""
         return SLOTS * (1 + READ_AHEAD)
 
     # --------------------------------------------------------------------------------------------------------- verdict
+
+    def judge(self, **expected: Any) -> None:
+        """Judge all that is judged in every run; see :meth:`Judge.judge` for what can be expected."""
+        Judge(self).judge(**expected)
+
+    def judge_spoilt(self, most: int) -> None:
+        """Judge a run in which that many bytes arrived changed."""
+        Judge(self).spoilt(most)
 
     def recover(self, within: float = RECOVERY, timeout: float = 60.0) -> None:
         """I4: from the end of the last fault to the first task that both starts and ends after it."""
@@ -330,66 +334,10 @@ class Run:
         self.backlog(20)
         self.recover()
 
-    def judge_spoilt(self, most: int) -> None:
-        """Judge a run in which that many bytes arrived changed: each has spoilt one thing at most."""
-        self.end_load()
-        ledger, verdict = self.ledger, self.verdict
-        dead = {letter.id for letter in self.dead()}
-        with contextlib.suppress(AssertionError):
-            wait_until(lambda: not ledger.lost(), self.within(2 * self.lease + 5.0), "what is not spoilt is done")
-        verdict.lost, verdict.ghosts = len(ledger.lost()), len(ledger.ghosts())
-        verdict.duplicates = len(ledger.repeated())
-        verdict.note(confirmed=len(ledger.confirmed), dead=len(dead))
-        verdict.expect(verdict.lost <= most, f"{verdict.lost} lost by {most} changed bytes", "I1")
-        verdict.expect(verdict.ghosts <= most, f"{verdict.ghosts} ghosts by {most} changed bytes", "I2")
-
     def processor_time(self, worker: WorkerProcess) -> float:
         """Seconds of processor time that its main process has used."""
         times = psutil.Process(worker.pid).cpu_times()
         return float(times.user + times.system)
-
-    def judge(
-        self,
-        *,
-        repeated: int | None = 0,
-        lost: int = 0,
-        explained: bool = True,
-        voice: str | None = None,
-        lines: int = 0,
-        states: bool = True,
-        dead: int = 0,
-        patience: float = 60.0,
-        tracebacks: bool = False,
-        resources: bool = True,
-        residue: bool = True,
-    ) -> None:
-        """Judge all that is judged in every run.
-
-        Args:
-            repeated: how many tasks may have started more than once; None is any number.
-            lost: how many confirmed tasks may be missing (a broker that lost its own memory).
-            explained: a task may only be repeated when the process that had it is in ``affected``.
-            voice: a pattern that a warning must match; None when nothing has to be said.
-            lines: warnings and errors that are to be expected besides those of the fault.
-            states: every confirmed task must have its success.
-            dead: how many dead letters there must be.
-            patience: seconds until all that was confirmed must be done.
-            tracebacks: there may be some.
-            resources: judge I6.
-            residue: judge I5.
-        """
-        self.end_load()
-        self._judge_ledger(repeated, lost, explained, self.within(min(patience, self.system.patience)))
-        if residue:
-            self._judge_residue()
-        if resources:
-            self._judge_resources()
-        if self.system is CELERIAC:
-            if states and not lost:
-                self._judge_states()
-            found = len(self.dead())
-            self.verdict.expect(found == dead, f"{found} dead letters, {dead} are due")
-            self._judge_voice(voice, tracebacks, lines)
 
     def end_load(self) -> None:
         """Once as much is sent as a run has at least."""
@@ -399,99 +347,6 @@ class Run:
 
     def _enough(self, figures: Figures) -> bool:
         return not figures.running or figures.sent >= self.size.tasks
-
-    def _judge_ledger(self, repeated: int | None, lost: int, explained: bool, patience: float) -> None:
-        ledger, verdict = self.ledger, self.verdict
-        begun = time.monotonic()
-        with contextlib.suppress(AssertionError):
-            wait_until(lambda: len(ledger.lost() - self.poisons) <= lost, patience, "everything that was confirmed is done")
-        missing = ledger.lost() - self.poisons
-        ghosts, again = ledger.ghosts(), ledger.repeated() - self.poisons
-        verdict.lost, verdict.ghosts, verdict.duplicates = len(missing), len(ghosts), len(again)
-        verdict.note(confirmed=len(ledger.confirmed), drained_after=time.monotonic() - begun)
-        verdict.expect(len(missing) <= lost, f"{len(missing)} lost: {sorted(missing)[:3]}", "I1")
-        verdict.expect(not ghosts, f"{len(ghosts)} ended, but never sent: {sorted(ghosts)[:3]}", "I2")
-        if repeated is not None:
-            verdict.expect(len(again) <= repeated, f"{len(again)} repeated, at most {repeated} may be", "I3")
-            if explained:
-                strange = ledger.repeated_without(self.affected) - self.poisons
-                verdict.expect(not strange, f"{len(strange)} repeated without a fault: {sorted(strange)[:3]}", "I3")
-
-    def _told(self, ids: set[str]) -> str:
-        """What the ledger knows of some of them, seconds from the begin of the first fault."""
-        zero = self.windows[0].begun if self.windows else 0.0
-        return "; ".join(
-            f"{each}: "
-            + ", ".join(
-                f"{event.kind} in {event.pid} at {event.at - zero:.3f}"
-                for event in self.ledger.events()
-                if event.task_id == each
-            )
-            for each in sorted(ids)[:3]
-        )
-
-    def _judge_residue(self) -> None:
-        """I5: asked of the server itself, and not of our code."""
-        left: list[str] = []
-
-        def empty() -> bool:
-            left[:] = self.broker.residue()
-            return not left
-
-        with contextlib.suppress(AssertionError):
-            wait_until(empty, self.within(10.0), "the broker is empty")
-        self.verdict.expect(not left, f"left in the broker: {left[:5]}", "I5")
-
-    def _judge_resources(self) -> None:
-        """I6, of the workers that were there before the first fault and are there still."""
-        for worker, before in self._before.items():
-            now = _resources(worker)
-            if now is not None and worker.process.poll() is None:
-                self._judge_worker(worker, before, now)
-        if self._connections is None or set(self._alive()) != set(self._before):
-            return
-        most = self._connections + DESCRIPTORS + len(self._before) * self.broker.opened_later
-
-        def calm() -> bool:
-            return (self.broker.connections() or 0) <= most
-
-        with contextlib.suppress(AssertionError):
-            wait_until(calm, self.within(CALM), "connections are closed")
-        now_open = self.broker.connections() or 0
-        self.verdict.expect(now_open <= most, f"{now_open} connections, {self._connections} before", "I6")
-
-    def _judge_worker(self, worker: WorkerProcess, before: Resources, now: Resources) -> None:
-        most = DESCRIPTORS + self.broker.opened_later
-        deadline = time.monotonic() + self.within(CALM)
-        while now.descriptors > before.descriptors + most and time.monotonic() < deadline:
-            time.sleep(0.1)
-            now = _resources(worker) or now
-        grown = now.memory <= before.memory * MEMORY + MEMORY_NOISE
-        self.verdict.expect(grown, f"memory grew from {before.memory >> 20} to {now.memory >> 20} MiB", "I6")
-        same = now.descriptors <= before.descriptors + most
-        more = Counter(now.open) - Counter(before.open)
-        self.verdict.expect(same, f"{now.descriptors} descriptors, {before.descriptors} before: {dict(more)}", "I6")
-        same = now.threads <= before.threads + DESCRIPTORS
-        self.verdict.expect(same, f"{now.threads} threads, {before.threads} before", "I6")
-
-    def _judge_states(self) -> None:
-        """I7: results as the clients see them."""
-        documents = self.documents(sorted(self.ledger.confirmed - self.poisons))
-        wrong = [each for each, found in documents.items() if found is None or found["status"] != "SUCCESS"]
-        self.verdict.expect(not wrong, f"{len(wrong)} without their success: {wrong[:3]}", "I7")
-
-    def _judge_voice(self, pattern: str | None, tracebacks: bool, expected: int) -> None:
-        """I8, of all workers' logs."""
-        heard = listen([worker.log.read_text(errors="replace") for worker in self.workers])
-        if pattern is not None:
-            named = heard.names(pattern)
-            self.verdict.expect(named, f"no warning names {pattern!r}", "I8")
-        if not tracebacks:
-            self.verdict.expect(not heard.tracebacks, f"{heard.tracebacks} tracebacks", "I8")
-        seconds = sum(window.over - window.begun + RECOVERY for window in self.windows)
-        most = expected + LINES_A_SECOND * seconds * max(1, len(self.workers)) + len(self.windows) * self.in_flight
-        if self.windows:
-            self.verdict.expect(heard.warnings <= most, f"{heard.warnings} warnings in {seconds:.0f} s", "I8")
 
     # ------------------------------------------------------------------------------------------------- looking at it
 
@@ -544,26 +399,17 @@ def server_of(run: Run) -> Server:
     return run.broker.server
 
 
+def _configured(folder: Path, settings: dict[str, Any]) -> dict[str, str]:
+    """The environment of processes that find settings in a module of theirs: dictionaries have no variables."""
+    (folder / "ledger_config.py").write_text("".join(f"{name} = {value!r}\n" for name, value in settings.items()))
+    path = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH", "")]))
+    return {"LEDGER_CONFIG": "ledger_config", "PYTHONPATH": path}
+
+
 def _worth_reading(log: str) -> str:
     lines = log.splitlines()
     loud = [line for line in lines if ": INFO/" not in line][-LOUD_LINES:]
     return "\n".join([*loud, "-- and last:", *lines[-LAST_LINES:]])
-
-
-def _resources(worker: WorkerProcess) -> Resources | None:
-    try:
-        process = psutil.Process(worker.pid)
-        opened = tuple(_descriptors(worker.pid))
-        return Resources(process.memory_info().rss, len(opened), process.num_threads(), opened)
-    except (psutil.NoSuchProcess, FileNotFoundError):
-        return None
-
-
-def _descriptors(pid: int) -> Iterator[str]:
-    """What a process has open, without the numbers that tell two sockets apart."""
-    for name in os.listdir(f"/proc/{pid}/fd"):
-        with contextlib.suppress(FileNotFoundError):
-            yield os.readlink(f"/proc/{pid}/fd/{name}").split(":[")[0]
 
 
 @contextlib.contextmanager
@@ -604,7 +450,7 @@ def run_scenario(run: Run, told: Callable[[str], None] = lambda text: None) -> V
         stack.callback(run.close)
         try:
             run.cell.fault.scenario(run)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the other cells are run all the same
+        except Exception as error:
             run.verdict.problems.append(f"{type(error).__name__}: {error}"[:500])
             told(traceback.format_exc())
         if run.verdict.problems:

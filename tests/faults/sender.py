@@ -74,9 +74,7 @@ class Sender:
         self._thread = threading.Thread(target=self._load, args=(task, args, options, count, rate), daemon=True)
         self._thread.start()
 
-    def _load(
-        self, task: str, args: list[Any], options: dict[str, Any], count: int | None, rate: float | None
-    ) -> None:
+    def _load(self, task: str, args: list[Any], options: dict[str, Any], count: int | None, rate: float | None) -> None:
         begun, sent = time.monotonic(), 0
         while not self._over.is_set() and (count is None or sent < count):
             if rate is not None and sent >= (time.monotonic() - begun) * rate:

@@ -105,9 +105,7 @@ class SenderProcess:
         """A result."""
         return self.ask("get", task_id=task_id, timeout=timeout)
 
-    def load(
-        self, task: str, *args: Any, count: int | None = None, rate: float | None = None, **options: Any
-    ) -> None:
+    def load(self, task: str, *args: Any, count: int | None = None, rate: float | None = None, **options: Any) -> None:
         """Begin to send that many, so many a second."""
         self.ask("load", task=task, args=list(args), options=options, count=count, rate=rate)
 

@@ -11,6 +11,7 @@ from tests.faults.catalogue import fault
 from tests.faults.groups_of_servers import Group
 from tests.faults.rabbit import Rabbit
 from tests.faults.run import Run
+from tests.rabbitmq import RabbitServer
 
 RESUMED = 2.0
 """Seconds after another server has taken over within which work goes on."""
@@ -172,6 +173,8 @@ def quorum(run: Run) -> None:
     run.judge(repeated=None, patience=120, resources=False, voice="lost the connection|is lost|cannot reach")
 
 
-def _leader(broker: Rabbit) -> object:
-    said = broker.alive.evaluate("rabbit_amqqueue:lookup(rabbit_misc:r(<<\"/\">>, queue, <<\"celery\">>))")
-    return next(node for node in broker.nodes if f"'{node.node}'}}" in said.replace("\n", ""))
+def _leader(broker: Rabbit) -> RabbitServer:
+    """The node that leads the queue."""
+    rows = [line.split("\t") for line in broker.alive.ctl("list_queues", "name", "leader").splitlines()]
+    name = next(row[1] for row in rows if row[0] == "celery")
+    return next(node for node in broker.nodes if node.node == name)

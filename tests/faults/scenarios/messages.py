@@ -7,7 +7,6 @@ from collections import Counter
 
 import psutil
 
-from celeriac.stores.store import Outgoing
 from tests.faults.catalogue import fault
 from tests.faults.corruptor import Corruptor
 from tests.faults.processes import WorkerProcess, wait_until

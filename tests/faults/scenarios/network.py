@@ -89,7 +89,7 @@ def lost_replies(run: Run) -> None:
         time.sleep(run.lease / 2)
         proxy.one_way = False
     run.recover(within=DEAF + LINK_UP)
-    run.judge()
+    run.judge(repeated=run.cuts(20), explained=run.cuts(1) == 0)
 
 
 @fault("21b", "replies to clients are lost: of publications", brokers=SERVED, otherwise=NO_NETWORK)
@@ -132,7 +132,9 @@ def reset_storm(run: Run) -> None:
     run.verdict.note(connections=proxy.accepted - before, resets=resets, processor=share)
     run.verdict.expect(share < BUSY, f"the worker needs {share:.0%} of a processor in the storm")
     run.recover(within=LINK_UP)
-    run.judge(repeated=run.in_flight, explained=False, voice="lost the connection|cannot reach|is lost")
+    run.judge(
+        repeated=run.in_flight + run.cuts(resets), explained=False, voice="lost the connection|cannot reach|is lost"
+    )
 
 
 @fault(23, "latency of 2, 20 and 200 ms, half of it at random", brokers=SERVED, otherwise=NO_NETWORK)

@@ -28,7 +28,7 @@ def _rabbit(run: Run) -> Rabbit:
 
 @fault(33, "tasks that run longer than consumer_timeout", brokers=ONLY, otherwise=WHY, pools=("prefork", "asyncio"),
        server={"consumer_timeout": TIMEOUT * 1000},
-       settings={"broker_transport_options": f'{{"consumer_timeout": {TIMEOUT}}}'})  # fmt: skip
+       settings={"broker_transport_options": {"consumer_timeout": TIMEOUT}})  # fmt: skip
 def consumer_timeout(run: Run) -> None:
     """All of them end, none twice, and others go on beside them."""
     worker = run.worker()

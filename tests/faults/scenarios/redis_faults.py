@@ -128,7 +128,9 @@ def _cannot_save(run: Run, stack: contextlib.ExitStack, say: Callable[..., Any])
     """Its disk is full, and with save points a server that cannot save refuses to write."""
     full = run.folder / "full"
     full.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", full], check=False, capture_output=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", full], check=False, capture_output=True
+    )
     if mounted.returncode:
         run.verdict.note(misconf="not tried: cannot mount here")
         return
@@ -167,4 +169,3 @@ def _loading(run: Run, say: Callable[..., Any]) -> None:
         del command[-2:]
     with contextlib.suppress(redis.RedisError):
         say("CONFIG", "SET", "key-load-delay", "0")
-

@@ -9,7 +9,7 @@ import pytest
 from tests.faults.catalogue import fault
 from tests.faults.groups import can_group, group
 from tests.faults.processes import WorkerProcess, wait_until
-from tests.faults.run import Run
+from tests.faults.run import OCCUPIED, Run
 from tests.faults.senders import RemoteError
 
 REPLACED = 1.0
@@ -30,13 +30,14 @@ def worker_killed_beside_another(run: Run) -> None:
     run.worker()
     run.load()
     run.wait_under_way()
+    run.occupy(worker)
     with run.fault("kill -9"):
         had = run.ledger.running()
         run.kill(worker)
     run.recover(within=1.0)
     run.verdict.expect_soon(
         lambda: not had & run.ledger.running(),
-        min(run.within(2 * run.lease), run.system.patience),
+        min(run.within(2 * run.lease + OCCUPIED), run.system.patience),
         "what the dead worker ran is done by the other one",
     )
     run.judge(repeated=run.in_flight, voice=run.takeover)
@@ -47,6 +48,7 @@ def only_worker_killed(run: Run) -> None:
     worker = run.worker()
     run.load()
     run.wait_under_way()
+    run.occupy(worker)
     with run.fault("kill -9"):
         run.kill(worker)
         time.sleep(1.0)  # the time without a worker

@@ -35,9 +35,10 @@ def run(made: Searcher, answers: dict[str, Any]) -> tuple[Address, list[str]]:
             return end.value, asked
 
 
-def state(port: int, flags: str = "master", others: int = 2) -> tuple[Any, Any]:
+def state(port: int, flags: str = "master", others: int = 2, promoted: int = 0) -> tuple[Any, Any]:
     told = {"ip": "10.0.0.9", "port": str(port), "flags": flags, "num-other-sentinels": str(others)}
-    return {}, {name.encode(): value.encode() for name, value in told.items()}
+    address = [b"10.0.0.9", str(promoted or port).encode()]
+    return {}, [{name.encode(): value.encode() for name, value in told.items()}, address]
 
 
 DOWN = ConnectionRefusedError("refused")
@@ -65,13 +66,23 @@ def test_a_sentinel_that_knows_too_few_others_is_not_believed() -> None:
 
 
 def test_an_older_protocol_is_understood() -> None:
-    told = [part for pair in state(5)[1].items() for part in pair]
-    assert run(searcher("sentinel://a?master_name=m"), {"a:26379": ({}, told)})[0].port == 5
+    told, address = state(5)[1]
+    pairs = [part for pair in told.items() for part in pair]
+    assert run(searcher("sentinel://a?master_name=m"), {"a:26379": ({}, [pairs, address])})[0].port == 5
+
+
+def test_a_master_that_is_promoted_already_is_believed_while_the_old_one_is_still_in_the_books() -> None:
+    answers = {"a:26379": state(1, "master,o_down,failover_in_progress", promoted=2)}
+    assert run(searcher("sentinel://a?master_name=m"), answers)[0].port == 2
 
 
 def test_when_no_sentinel_helps_each_says_why() -> None:
     made = searcher("sentinel://a,b,c?master_name=m&min_other_sentinels=2")
-    answers = {"a:26379": DOWN, "b:26379": ({}, ReplyError("ERR No such master")), "c:26379": state(1, others=0)}
+    answers = {
+        "a:26379": DOWN,
+        "b:26379": ({}, [ReplyError("ERR No such master"), None]),
+        "c:26379": state(1, others=0),
+    }
     with pytest.raises(NoMaster, match=r"a:26379: refused; b:26379: ERR No such master \('m'\); c:26379: it knows 0"):
         run(made, answers)
 
@@ -86,7 +97,7 @@ def test_servers_that_all_refuse_us_are_quoted() -> None:
 
 def test_the_first_master_of_a_list_is_used() -> None:
     made = searcher("redis://a;redis://b;redis://c")
-    answers = {"a:6379": DOWN, "b:6379": ({b"role": b"replica"}, None), "c:6379": (MASTER, None)}
+    answers = {"a:6379": DOWN, "b:6379": ({b"role": b"replica"}, []), "c:6379": (MASTER, [])}
     found, asked = run(made, answers)
     assert (found.place, asked) == ("c:6379", ["a:6379", "b:6379", "c:6379"])
     assert run(made, answers)[1] == ["c:6379"]
@@ -99,27 +110,27 @@ SLOTS = [
 
 
 def test_the_master_of_the_slot_is_found() -> None:
-    assert run(searcher("redis+cluster://a", slot=99), {"a:6379": ({}, SLOTS)})[0].place == "10.0.0.1:7000"
+    assert run(searcher("redis+cluster://a", slot=99), {"a:6379": ({}, [SLOTS])})[0].place == "10.0.0.1:7000"
 
 
 def test_a_node_without_a_name_is_at_the_place_that_was_asked() -> None:
-    assert run(searcher("redis+cluster://a", slot=100), {"a:6379": ({}, SLOTS)})[0].place == "a:7002"
+    assert run(searcher("redis+cluster://a", slot=100), {"a:6379": ({}, [SLOTS])})[0].place == "a:7002"
 
 
 def test_nodes_are_learned_and_asked_when_those_that_are_configured_are_gone() -> None:
     made = searcher("redis+cluster://a", slot=0)
-    run(made, {"a:6379": ({}, SLOTS)})
-    answers = {"a:6379": DOWN, "10.0.0.1:7000": DOWN, "10.0.0.2:7001": ({}, SLOTS)}
+    run(made, {"a:6379": ({}, [SLOTS])})
+    answers = {"a:6379": DOWN, "10.0.0.1:7000": DOWN, "10.0.0.2:7001": ({}, [SLOTS])}
     found, asked = run(made, answers)
     assert (found.place, asked) == ("10.0.0.1:7000", ["a:6379", "10.0.0.1:7000", "10.0.0.2:7001"])
 
 
 def test_a_slot_that_nobody_serves_is_said() -> None:
     with pytest.raises(NoMaster, match="no node serves slot 7"):
-        run(searcher("redis+cluster://a", slot=7), {"a:6379": ({}, [])})
+        run(searcher("redis+cluster://a", slot=7), {"a:6379": ({}, [[]])})
 
 
 def test_a_server_that_is_no_cluster_says_so() -> None:
     refusal = ReplyError("ERR This instance has cluster support disabled")
     with pytest.raises(NoMaster, match="cluster support disabled"):
-        run(searcher("redis+cluster://a"), {"a:6379": ({}, refusal)})
+        run(searcher("redis+cluster://a"), {"a:6379": ({}, [refusal])})

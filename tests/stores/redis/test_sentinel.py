@@ -99,7 +99,7 @@ async def test_a_new_master_is_followed_by_clients_and_workers(
     with caplog.at_level(logging.WARNING):
         new = await asyncio.to_thread(sentinels.fail_over)
         began = time.monotonic()
-        while sum("from now on" in each.getMessage() for each in caplog.records) == 0:
+        while sum("has taken over" in each.getMessage() for each in caplog.records) == 0:
             assert time.monotonic() < began + 5, "nobody heard the announcement"
             await asyncio.sleep(0.01)
     await asyncio.to_thread(client.publish, [message("after")])
@@ -141,6 +141,8 @@ async def test_a_silent_master_is_left_once_the_sentinels_have_replaced_it(open_
         ([b"message", b"+switch-master", b"m 10.0.0.1"], None),
         ([b"message", b"+switch-master", b"m 10.0.0.1 6379 10.0.0.2 x"], None),
         ([b"subscribe", b"+switch-master", 1], None),
+        ([b"message", b"+promoted-slave", b"slave 10.0.0.2:6380 10.0.0.2 6380 @ m 10.0.0.1 6379"], "10.0.0.2:6380"),
+        ([b"message", b"+promoted-slave", b"slave 10.0.0.2:6380 10.0.0.2 6380 @ n 10.0.0.1 6379"], None),
     ],
 )
 def test_announcements_are_read(push: list[Any], expected: str | None) -> None:

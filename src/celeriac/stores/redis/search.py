@@ -6,7 +6,7 @@ returns an address. The asynchronous and the synchronous store drive the same se
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -28,17 +28,17 @@ class NoMaster(OSError):
 
 
 class Question(msgspec.Struct, frozen=True):
-    """Connect to a server and send it a command, if any."""
+    """Connect to a server and send it commands, if any."""
 
     address: Address
-    command: bytes | None
+    commands: tuple[bytes, ...]
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What HELLO and the command brought."""
+    """What HELLO and the commands brought."""
 
     hello: Mapping[bytes, Any]
-    reply: Any
+    replies: Sequence[Any]
 
 
 Search = Generator[Question, Answer | Exception, Address]
@@ -95,7 +95,7 @@ class Searcher:
     def _try_servers(self) -> Search:
         failures: dict[str, Exception | str] = {}
         for place, server in self._order.round():
-            answer = yield Question(server, None)
+            answer = yield Question(server, ())
             if isinstance(answer, Exception):
                 failures[place] = answer
             elif is_master(answer.hello):
@@ -107,43 +107,51 @@ class Searcher:
 
     def _ask_sentinels(self) -> Search:
         topology = self.topology
-        command = pack_command((b"SENTINEL", b"MASTER", topology.master))
+        commands = (
+            pack_command((b"SENTINEL", b"MASTER", topology.master)),
+            pack_command((b"SENTINEL", b"GET-MASTER-ADDR-BY-NAME", topology.master)),
+        )
         failures: dict[str, Exception | str] = {}
         for place, sentinel in self._order.round():
-            answer = yield Question(sentinel, command)
+            answer = yield Question(sentinel, commands)
             if isinstance(answer, Exception):
                 failures[place] = answer
                 continue
-            found = answer.reply
-            if isinstance(found, ReplyError):
-                failures[place] = f"{found} ({topology.master!r})"
-                continue
-            state = _texts(found)
-            flags = state.get("flags", "").split(",")
-            others = int(state.get("num-other-sentinels", "0"))
-            if "master" not in flags or {"s_down", "o_down"} & {*flags}:
-                failures[place] = f"it says that the master {topology.master!r} is down"
-            elif others < topology.min_other_sentinels:
-                failures[place] = (
-                    f"it knows {others} other sentinels, min_other_sentinels is {topology.min_other_sentinels}"
-                )
-            else:
+            problem, found = self._read_master(*answer.replies)
+            if found is not None:
                 self._believe(place)
-                return topology.at(state["ip"], int(state["port"]))
+                return found
+            failures[place] = problem
         raise _no_master(failures)
 
+    def _read_master(self, told: Any, address: Any) -> tuple[str, Address | None]:
+        """What a sentinel says, or why that is not believed."""
+        topology = self.topology
+        if isinstance(told, ReplyError) or not address or isinstance(address, ReplyError):
+            return f"{told if isinstance(told, ReplyError) else address} ({topology.master!r})", None
+        state = _texts(told)
+        flags, others = state.get("flags", "").split(","), int(state.get("num-other-sentinels", "0"))
+        host, port = address[0].decode(), int(address[1])
+        # During a failover the state is the old master's, and the address that of the one that is promoted already.
+        is_promoted = (host, str(port)) != (state.get("ip"), state.get("port"))
+        if not is_promoted and ("master" not in flags or {"s_down", "o_down"} & {*flags}):
+            return f"it says that the master {topology.master!r} is down", None
+        if others < topology.min_other_sentinels:
+            return f"it knows {others} other sentinels, min_other_sentinels is {topology.min_other_sentinels}", None
+        return "", topology.at(host, port)
+
     def _ask_nodes(self) -> Search:
-        command = pack_command((b"CLUSTER", b"SLOTS"))
+        commands = (pack_command((b"CLUSTER", b"SLOTS")),)
         failures: dict[str, Exception | str] = {}
         asked = dict(self._order.round())
         for place, node in (asked | {each: at for each, at in self._learned.items() if each not in asked}).items():
-            answer = yield Question(node, command)
+            answer = yield Question(node, commands)
             if isinstance(answer, Exception):
                 failures[place] = answer
-            elif isinstance(answer.reply, ReplyError):
-                failures[place] = str(answer.reply)
+            elif isinstance(answer.replies[0], ReplyError):
+                failures[place] = str(answer.replies[0])
             else:
-                found = self._read_slots(answer.reply, node)
+                found = self._read_slots(answer.replies[0], node)
                 if found is not None:
                     self._believe(place)
                     return found

@@ -152,8 +152,8 @@ class Server:
                 assert when is not None
                 left = when - asyncio.get_running_loop().time()
                 connection = await Connection.make(question.address, left, name=self.name)
-                reply = None if question.command is None else await connection.request(question.command)
-            return Answer(connection.server, reply)
+                replies = await connection.request_all(question.commands)
+            return Answer(connection.server, replies)
         except (OSError, Disconnected, ReplyError) as error:
             return error
         finally:
@@ -174,6 +174,7 @@ class Server:
     def move(self, address: Address) -> None:
         """The data is at this address: leave all others at once."""
         if self._found is None or self._found.place != address.place:
+            logger.warning("%s: the server we used is lost to us, %s has taken over", self.public, address.place)
             self.backoff.connected()  # whoever waits before its next attempt need not any more
             if self._moved is not None and not self._moved.done():
                 self._moved.set_result(None)

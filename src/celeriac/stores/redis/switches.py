@@ -1,4 +1,4 @@
-"""Listening to the sentinels: what ``+switch-master`` says is followed at once."""
+"""Listening to the sentinels: the master that they announce is followed at once."""
 
 from __future__ import annotations
 
@@ -20,19 +20,25 @@ __all__ = ["SUBSCRIBE", "Switches", "read_announcement"]
 
 logger = logging.getLogger("celeriac.stores.redis")
 
-SUBSCRIBE: Final = pack_command((b"SUBSCRIBE", b"+switch-master"))
-_PARTS: Final = 5
-"""Of an announcement, separated by spaces."""
+SUBSCRIBE: Final = pack_command((b"SUBSCRIBE", b"+switch-master", b"+promoted-slave"))
+_LEGEND: Final = {b"+switch-master": (5, 0, 3), b"+promoted-slave": (8, 5, 2)}
+"""How many parts an announcement has, which one is the name of the master, and which the host of the new one."""
 
 
 def read_announcement(push: Any, topology: Topology) -> Address | None:
-    """The new master, if that is what a push announces: ``<name> <old host> <old port> <new host> <new port>``."""
-    if push[0] != b"message":
+    """The new master, if that is what a push announces.
+
+    All sentinels but one say ``+switch-master <name> <old host> <old port> <new host> <new port>`` at once; the one that
+    leads the failover says it at its end, some seconds later, and ``+promoted-slave slave <name> <new host> <new port> @
+    <name of the master> <old host> <old port>`` at once.
+    """
+    if push[0] != b"message" or push[1] not in _LEGEND:
         return None
+    size, name, host = _LEGEND[push[1]]
     parts = push[2].decode("utf-8", "replace").split(" ")
-    if len(parts) != _PARTS or parts[0] != topology.master or not parts[4].isdigit():
+    if len(parts) != size or parts[name] != topology.master or not parts[host + 1].isdigit():
         return None
-    return topology.at(parts[3], int(parts[4]))
+    return topology.at(parts[host], int(parts[host + 1]))
 
 
 class Switches:
@@ -91,5 +97,4 @@ class Switches:
             return
         address = read_announcement(push, self._server.topology)
         if address is not None:
-            logger.warning("%s: the master is %s from now on", self._server.public, address.place)
             self._server.move(address)

@@ -96,8 +96,8 @@ class SyncServer:
         connection = None
         try:
             connection = SyncConnection(question.address, limit, _NAME)
-            reply = None if question.command is None else connection.request([question.command], limit)[0]
-            return Answer(connection.server, reply)
+            replies = connection.request(question.commands, limit) if question.commands else []
+            return Answer(connection.server, replies)
         except (OSError, Disconnected, ReplyError) as error:
             return error
         finally:
