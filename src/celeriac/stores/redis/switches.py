@@ -28,9 +28,9 @@ _LEGEND: Final = {b"+switch-master": (5, 0, 3), b"+promoted-slave": (8, 5, 2)}
 def read_announcement(push: Any, topology: Topology) -> Address | None:
     """The new master, if that is what a push announces.
 
-    All sentinels but one say ``+switch-master <name> <old host> <old port> <new host> <new port>`` at once; the one that
-    leads the failover says it at its end, some seconds later, and ``+promoted-slave slave <name> <new host> <new port> @
-    <name of the master> <old host> <old port>`` at once.
+    All sentinels but one say ``+switch-master <name> <old host> <old port> <new host> <new port>`` at once; the one
+    that leads the failover says it at its end, some seconds later, and at once ``+promoted-slave slave <name> <new
+    host> <new port> @ <name of the master> <old host> <old port>``.
     """
     if push[0] != b"message" or push[1] not in _LEGEND:
         return None
