@@ -29,9 +29,12 @@ def configuration() -> dict[str, Any]:
 
 def of_rabbitmq() -> dict[str, Any]:
     """The settings that are for RabbitMQ only."""
-    if os.environ.get("INTEROP_QUEUE_TYPE") == "quorum":
-        return {"task_default_queue_type": "quorum", "broker_transport_options": {}}
-    return {"task_queue_max_priority": 10, "broker_transport_options": {}}
+    quorum = os.environ.get("INTEROP_QUEUE_TYPE") == "quorum"
+    return {
+        "task_default_queue_type": "quorum" if quorum else "classic",
+        "task_queue_max_priority": None if quorum else 10,
+        "broker_transport_options": {},
+    }
 
 
 def write(event: str, task_id: str) -> None:
