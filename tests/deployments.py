@@ -149,11 +149,12 @@ class Sentinels:
 
 
 @contextmanager
-def redis_sentinels(*, down_after: float = 1.0, **configuration: Any) -> Iterator[Sentinels]:
+def redis_sentinels(*, down_after: float = 2.0, **configuration: Any) -> Iterator[Sentinels]:
     """Run one master, two replicas and three sentinels while the body runs.
 
     Args:
-        down_after: seconds of silence after which a sentinel takes the master for dead.
+        down_after: seconds of silence after which a sentinel takes the master for dead; with one second a machine whose
+            processors are all busy makes them replace a master that has just been promoted.
         configuration: of the three servers, see :func:`tests.servers.redis_server`.
     """
     with ExitStack() as stack:

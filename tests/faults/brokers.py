@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, ClassVar, Final, Protocol
 
 import redis
 
@@ -53,9 +53,14 @@ class Broker(Protocol):
         server: its process; None where there is none.
         backend: the server of the results, where it is another one.
         opened_later: descriptors that a worker opens once, when there is reason to.
+        settings: of the app.
     """
 
     name: str
+
+    @property
+    def settings(self) -> dict[str, Any]: ...
+
     opened_later: int
     environment: dict[str, str]
     server: Server | None
@@ -82,6 +87,7 @@ class Embedded:
     """The file on this machine."""
 
     name = "embedded"
+    settings: ClassVar[dict[str, Any]] = {}
     opened_later = 3  # the connection that copies the log back into the file, and a wake-up
     server: Server | None = None
     backend: RedisServer | None = None
@@ -118,6 +124,7 @@ class Redis:
     """
 
     name = "redis"
+    settings: ClassVar[dict[str, Any]] = {}
     opened_later = 3  # the connections for what is rarely asked, for a second settlement, and for cancelled waits
 
     def __init__(self, server: RedisServer, backend: RedisServer | None = None) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from types import ModuleType
+from urllib.parse import parse_qs, urlsplit
 
 from celery import Celery  # the peers' environment has it, ours has not
 
@@ -18,13 +19,25 @@ sys.modules["celeriac"] = stand_in
 
 from tests.apps.ledger import app, write  # noqa: E402, F401
 
+
+
+def address(url: str) -> tuple[str, dict[str, str]]:
+    """A URL of ours as kombu wants it, with the options that it takes elsewhere."""
+    parts = urlsplit(url)
+    if parts.scheme != "sentinel":
+        return url, {}
+    places = ";".join(f"sentinel://{place}{parts.path}" for place in parts.netloc.split(","))
+    return places, {"master_name": parse_qs(parts.query)["master_name"][0]}
+
+
+broker, broker_options = address(os.environ["CELERIAC_BROKER_URL"])
+backend, backend_options = address(os.environ["CELERIAC_RESULT_BACKEND"])
 app.conf.update(
-    broker_url=os.environ["CELERIAC_BROKER_URL"],
-    result_backend=os.environ["CELERIAC_RESULT_BACKEND"],
+    broker_url=broker,
+    broker_transport_options=broker_options,
+    result_backend=backend,
+    result_backend_transport_options=backend_options,
     task_acks_late=True,
     task_reject_on_worker_lost=True,
     broker_connection_retry_on_startup=True,
-    broker_transport_options={
-        name: value for name, value in [("master_name", os.environ.get("FAULTS_MASTER"))] if value is not None
-    },
 )

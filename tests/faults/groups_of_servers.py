@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 from tests.deployments import Cluster, Sentinels, client_of, redis_cluster, redis_sentinels
 from tests.faults.brokers import STANDING, Server
@@ -22,6 +22,7 @@ class Group:
 
     server: Server | None = None
     backend: RedisServer | None = None
+    settings: ClassVar[dict[str, Any]] = {}
     opened_later = 6
 
     def __init__(self, name: str, deployment: Sentinels | Cluster, options: str) -> None:

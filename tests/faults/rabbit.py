@@ -17,6 +17,8 @@ from tests.servers import RedisServer, redis_server
 __all__ = ["QUORUM", "Rabbit", "rabbit", "rabbit_cluster"]
 
 QUORUM: Final = "quorum"
+HEARTBEAT: Final = 2
+"""Seconds, so that a dead connection is found as soon as a lease of these runs ends on other brokers."""
 _OWN: Final = ("celeriac.revocations", "celeriac.dead", "celeriac.once.")
 """Queues that hold something when nothing is left to do: what was revoked, and what died (judged by itself)."""
 
@@ -37,14 +39,14 @@ class Rabbit:
         self.server: Server | None = nodes[0]
         self.backend: RedisServer | None = backend
         self._results = backend
+        self.settings: dict[str, Any] = {"task_default_queue_type": QUORUM}
         self.environment = {
-            "CELERIAC_BROKER_URL": ";".join(str(node) for node in nodes),
+            "CELERIAC_BROKER_URL": ";".join(f"{node}?heartbeat={HEARTBEAT}" for node in nodes),
             "CELERIAC_RESULT_BACKEND": str(backend),
-            "CELERIAC_TASK_DEFAULT_QUEUE_TYPE": QUORUM,
         }
 
     def through(self, port: int) -> dict[str, str]:
-        return {"CELERIAC_BROKER_URL": f"amqp://guest:guest@127.0.0.1:{port}//"}
+        return {"CELERIAC_BROKER_URL": f"amqp://guest:guest@127.0.0.1:{port}//?heartbeat={HEARTBEAT}"}
 
     @property
     def alive(self) -> RabbitServer:

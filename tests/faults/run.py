@@ -103,10 +103,11 @@ class Run:
         self.app = ledger_app.app
         self.environment = made.environment | {"LEDGER": str(self.ledger.path)}
         settings = {"worker_lease": LEASE, **cell.fault.settings}
-        plain = {name: value for name, value in settings.items() if not isinstance(value, dict)}
+        self.settings = made.settings | {name: value for name, value in settings.items() if isinstance(value, dict)}
+        plain = {name: value for name, value in settings.items() if name not in self.settings}
         self.environment |= {f"CELERIAC_{name.upper()}": str(value) for name, value in plain.items()}
-        if len(plain) < len(settings):
-            self.environment |= _configured(folder, {name: settings[name] for name in settings.keys() - plain.keys()})
+        if self.settings:
+            self.environment |= _configured(folder, self.settings)
         self.lease = float(settings["worker_lease"])
         self.affected: set[int] = set()
         self.poisons: set[str] = set()
@@ -400,7 +401,7 @@ def server_of(run: Run) -> Server:
 
 
 def _configured(folder: Path, settings: dict[str, Any]) -> dict[str, str]:
-    """The environment of processes that find settings in a module of theirs: dictionaries have no variables."""
+    """The environment of processes that find settings in a module: not every setting has a variable."""
     (folder / "ledger_config.py").write_text("".join(f"{name} = {value!r}\n" for name, value in settings.items()))
     path = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH", "")]))
     return {"LEDGER_CONFIG": "ledger_config", "PYTHONPATH": path}
@@ -446,6 +447,9 @@ def run_scenario(run: Run, told: Callable[[str], None] = lambda text: None) -> V
     with ExitStack() as stack:
         stack.enter_context(_environment(run.environment))
         run.app.conf.refresh()
+        before = {name: run.app.conf[name] for name in run.settings}
+        run.app.conf.update(run.settings)
+        stack.callback(run.app.conf.update, before)
         stack.callback(run.app.connections.close)
         stack.callback(run.close)
         try:

@@ -101,7 +101,7 @@ def cold(run: Run) -> None:
                 time.sleep(AGAIN)
             ends(run, worker, 1, BOUND, what)
         run.verdict.expect_soon(lambda: run.counts().ready == SLOTS, run.within(VISIBLE), f"back after {what}")
-        run.verdict.expect_soon(lambda: run.counts().in_flight == 0, run.within(VISIBLE), f"not in flight after {what}")
+        run.verdict.expect_soon(lambda: not run.counts().in_flight, run.within(VISIBLE), f"not in flight after {what}")
         run.ask(lambda store: store.purge("celery"))
         run.poisons.update(ids)
     run.worker()

@@ -15,7 +15,7 @@ from celeriac import envelope
 from celeriac.exceptions import CorruptMessage, EncodeError
 from celeriac.message import Message
 from celeriac.stores.amqp.properties import Properties
-from celeriac.stores.amqp.translation import Marks, content_of, payload_of, read, remarked, task_id_of
+from celeriac.stores.amqp.translation import Marks, content_of, payload_of, read, remarked
 from celeriac.stores.amqp.usual import usual_payload
 from celeriac.stores.amqp.wire import Incoming
 
@@ -133,7 +133,6 @@ def test_what_is_remembered_travels_in_headers_that_the_worker_does_not_see() ->
     payload, marks = read(incoming(raw))
     assert marks == Marks(2, 3, True)
     assert envelope.decode(payload).headers == headers()
-    assert task_id_of(raw) == ID
 
 
 def test_a_copy_with_nothing_to_remember_is_the_message_itself() -> None:

@@ -40,12 +40,14 @@ class Family:
     """It knows how many messages are held and in flight, and a purge drops held ones too."""
     priorities: Literal["fair", "strict", "none"] = "fair"
     """How it serves priorities: low ones now and then too unless told otherwise, always strictly, or not at all."""
-    copies_when_lost = False
-    """A message whose holder was lost is replaced by a copy that counts it, which goes behind all others."""
+    counts_lost_holders = True
+    """Every loss of a holder counts, without anybody saying so."""
     lags = False
     """What is looked at is back a moment later, at any place; counts follow a moment later too."""
     given_back_come_last = False
     """A message that is given back goes behind those that wait."""
+    counted_come_last = False
+    """So does one that counts a loss."""
     held_come_last = False
     """A message that becomes due goes behind those that wait."""
     largest_header = 12345678901234567890123

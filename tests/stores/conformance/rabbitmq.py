@@ -41,7 +41,8 @@ class RabbitFamily(Family):
     """
 
     counts_all = False
-    copies_when_lost = True
+    counts_lost_holders = False
+    counted_come_last = True
     held_come_last = True
     largest_header = 2**63 - 1
     largest_float = "1e308"

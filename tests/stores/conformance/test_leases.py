@@ -27,7 +27,7 @@ async def test_a_lease_that_is_not_renewed_goes_to_another_worker(family: Family
     await family.lose(lost)
     delivery = await taken_over(family, heir)
     assert names_of([delivery]) == ["a"]
-    assert delivery.losses == 1
+    assert delivery.losses == family.counts_lost_holders
 
 
 async def test_every_loss_is_counted(family: Family) -> None:
@@ -36,7 +36,11 @@ async def test_every_loss_is_counted(family: Family) -> None:
     await take_one(store)
     for losses in (1, 2, 3):
         await family.lose(store)
-        assert (await taken_over(family, store)).losses == losses
+        assert (await taken_over(family, store)).losses == (losses if family.counts_lost_holders else 0)
+
+
+async def test_a_store_says_whether_it_counts_lost_holders(family: Family) -> None:
+    assert (await family.open()).capabilities.counts_lost_holders == family.counts_lost_holders
 
 
 async def test_a_renewed_lease_is_kept(family: Family) -> None:
@@ -110,8 +114,7 @@ async def test_a_lost_message_is_the_first_to_be_delivered_again(family: Family)
         return (await store.counts([QUEUE]))[QUEUE].ready == 2
 
     await family.eventually(swept)
-    first_of_all = ["waiting", "lost"] if family.copies_when_lost else ["lost", "waiting"]
-    assert await take_all(store) == first_of_all
+    assert await take_all(store) == ["lost", "waiting"]
 
 
 async def test_a_waiting_worker_gets_a_lost_message_when_another_sweeps(family: Family) -> None:
@@ -143,7 +146,7 @@ async def test_a_message_given_back_spends_no_loss(family: Family) -> None:
 
 async def test_a_message_redelivered_after_a_loss_counts_it(family: Family) -> None:
     store = await family.open()
-    behind = [] if family.copies_when_lost else [message("b")]
+    behind = [] if family.counted_come_last else [message("b")]
     await store.publish([message("a"), *behind])
     for losses in (1, 2):
         delivery = await take_one(store)

@@ -20,6 +20,7 @@ from celeriac.stores.sqlite.transaction import Transaction
 from celeriac.stores.store import ChordPart, ResultRecord
 
 from .clock import Clock
+from .mail import Mail
 
 OpenStore = Callable[..., Awaitable[SQLiteStore]]
 
@@ -264,3 +265,34 @@ def test_a_client_waits_no_longer_for_the_lock_than_it_may(client: SyncSQLiteSto
     file.run(hold, 1)
     impatient.close()
     assert 0.1 <= took < 1
+
+
+@pytest.mark.parametrize("others", [0, 3])
+@pytest.mark.parametrize("marked", [True, False])
+def test_only_who_waits_for_many_is_told_what_was_stored(
+    file: StoreFile, monkeypatch: pytest.MonkeyPatch, marked: bool, others: int
+) -> None:
+    mail = Mail(monkeypatch)
+    watch = partial(results.watch, socket="reader", again=False, marked=marked)
+    file.run(partial(watch, task_ids=["a"]), 1)
+    records = [done("a"), *(done(str(number)) for number in range(others))]
+    for _ in range(2):
+        file.run(partial(results.store, records=records), 1)
+    assert mail.rung == ["reader", "reader"]
+    told = file.run(partial(results.take_told, socket="reader"), 1)
+    assert told == ([("a", b"done a")] if marked else [])
+    # Who is told need not be rung again; who looks by itself says when it is over.
+    file.run(partial(results.store, records=records), 1)
+    assert len(mail.rung) == (2 if marked else 3)
+    file.run(partial(watch, task_ids=["b"], done=["a"]), 1)
+    file.run(partial(results.store, records=records), 1)
+    assert len(mail.rung) == (2 if marked else 3)
+
+
+def test_two_kinds_of_readers_of_one_task_are_both_told(file: StoreFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    mail = Mail(monkeypatch)
+    for socket, marked in (("few", False), ("many", True)):
+        file.run(partial(results.watch, socket=socket, task_ids=["a"], again=False, marked=marked), 1)
+    file.run(partial(results.store, records=[done("a")]), 1)
+    assert sorted(mail.rung) == ["few", "many"]
+    assert file.run(partial(results.take_told, socket="many"), 1) == [("a", b"done a")]

@@ -84,3 +84,30 @@ def test_a_step_that_fails_leaves_the_file_as_it_was(connection: sqlite3.Connect
 
 def test_the_steps_of_this_release_lead_to_its_version() -> None:
     assert sorted(schema.migrations()) == list(range(2, schema.SCHEMA_VERSION + 1))
+
+
+def test_who_comes_from_version_2_has_the_tables_of_a_new_file(connection: sqlite3.Connection, path: Path) -> None:
+    def look() -> list[tuple[object, ...]]:
+        tables = "SELECT m.name, c.* FROM sqlite_master AS m, pragma_table_info(m.name) AS c ORDER BY m.name, c.cid"
+        indexes = "SELECT name, tbl_name, sql FROM sqlite_master WHERE type = 'index' ORDER BY name"
+        return [*connection.execute(tables), *connection.execute(indexes)]
+
+    schema.upgrade(connection, path)
+    current = look()
+    connection.executescript(
+        """
+        DROP TABLE waiter;
+        CREATE TABLE waiter (queue TEXT NOT NULL, socket TEXT NOT NULL, alarm REAL NOT NULL,
+            woken REAL NOT NULL DEFAULT 0, PRIMARY KEY (queue, socket)) WITHOUT ROWID;
+        DROP TABLE reader;
+        CREATE TABLE reader (task_id TEXT NOT NULL, socket TEXT NOT NULL, told INTEGER NOT NULL DEFAULT 0,
+            PRIMARY KEY (task_id, socket)) WITHOUT ROWID;
+        CREATE INDEX reader_told ON reader (socket, told);
+        INSERT INTO waiter (queue, socket, alarm) VALUES ('work', 'somebody', 0);
+        PRAGMA user_version = 2;
+        """
+    )
+    connection.execute("BEGIN IMMEDIATE")
+    schema.upgrade(connection, path, 3)
+    connection.execute("COMMIT")
+    assert look() == current

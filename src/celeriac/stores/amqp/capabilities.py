@@ -8,4 +8,6 @@ from celeriac.stores.store import Capabilities
 
 __all__ = ["CAPABILITIES"]
 
-CAPABILITIES: Final = Capabilities(results=False, timed_leases=False, counts_all=False, atomic=False, records=False)
+CAPABILITIES: Final = Capabilities(
+    results=False, timed_leases=False, counts_all=False, counts_lost_holders=False, atomic=False, records=False
+)

@@ -17,8 +17,7 @@ from celeriac.stores.amqp.channel import Channel
 from celeriac.stores.amqp.dead import DeadLetters
 from celeriac.stores.amqp.declaring import Declarer
 from celeriac.stores.amqp.errors import ChannelClosed
-from celeriac.stores.amqp.stream import Stream
-from celeriac.stores.amqp.translation import read, task_id_of
+from celeriac.stores.amqp.translation import read
 from celeriac.stores.amqp.wire import Incoming
 from celeriac.stores.store import QueueCounts
 
@@ -34,20 +33,14 @@ class Inspection:
         open_channel: makes a channel.
         declarer: asks about queues.
         dead: the dead letters.
-        stream: is told of messages that a look gave back.
     """
 
     def __init__(
-        self,
-        open_channel: Callable[[], Awaitable[Channel]],
-        declarer: Declarer,
-        dead: DeadLetters,
-        stream: Stream,
+        self, open_channel: Callable[[], Awaitable[Channel]], declarer: Declarer, dead: DeadLetters
     ) -> None:
         self._open_channel = open_channel
         self._declarer = declarer
         self._dead = dead
-        self._stream = stream
 
     async def counts(self, queues: Sequence[str]) -> dict[str, QueueCounts]:
         """See :meth:`celeriac.stores.store.Store.counts`; what the server does not say is None."""
@@ -78,7 +71,6 @@ class Inspection:
                 if len(got) < len(asked):
                     break
             if taken:
-                await self._stream.note_returned([task_id_of(each.properties) for each in taken])
                 channel.reject([each.tag for each in taken], requeue=True)
                 await channel.declare_queue(queue, passive=True)  # its answer comes when they are back
             return [read(each)[0] for each in taken]

@@ -14,7 +14,7 @@ is given back, and the consumers end; the next caller fetches again.
 The prefetch of a consumer follows what the caller asks for plus what it has already: exactly as long as that is little,
 else in powers of two. To change it the consumer is ended and another one begun.
 
-Messages that RabbitMQ marks as redelivered are judged first, see :mod:`~celeriac.stores.amqp.redelivery`.
+What was returned too often is replaced by a copy first, see :mod:`~celeriac.stores.amqp.redelivery`.
 """
 
 from __future__ import annotations
@@ -35,8 +35,7 @@ from celeriac.stores.amqp.declaring import Declarer
 from celeriac.stores.amqp.errors import ChannelClosed, Disconnected
 from celeriac.stores.amqp.link import Link
 from celeriac.stores.amqp.publishing import Publisher
-from celeriac.stores.amqp.redelivery import Arrived, Redelivery
-from celeriac.stores.amqp.stream import Stream
+from celeriac.stores.amqp.redelivery import Arrived, Redelivery, is_worn
 from celeriac.stores.amqp.translation import read
 from celeriac.stores.amqp.wire import Incoming
 from celeriac.stores.store import Delivery
@@ -77,11 +76,10 @@ class Intake:
         link: to receive over.
         claims: what was handed over.
         declarer: makes queues that are missing.
-        publisher: replaces messages whose holder was lost.
-        stream: knows what was given back.
+        publisher: publishes copies of messages.
     """
 
-    def __init__(self, link: Link, claims: Claims, declarer: Declarer, publisher: Publisher, stream: Stream) -> None:
+    def __init__(self, link: Link, claims: Claims, declarer: Declarer, publisher: Publisher) -> None:
         self._link = link
         self._claims = claims
         self._declarer = declarer
@@ -90,7 +88,7 @@ class Intake:
         self._opening: asyncio.Task[Channel] | None = None
         self._consumers: dict[str, Consumer] = {}
         self._buffers: dict[str, deque[Arrived]] = {}
-        self._redelivery = Redelivery(stream, publisher, declarer.topology, self._found, self._wake)
+        self._redelivery = Redelivery(publisher, declarer.topology)
         self._declared: set[str] = set()
         self._turn = 0
         self._fetches = 0
@@ -207,7 +205,6 @@ class Intake:
             self._channel = None
         self._consumers.clear()
         self._buffers.clear()
-        self._redelivery.forget()
         lost = self._claims.lose(channel)
         if lost:
             logger.warning("%d messages in hand are lost, others may have them now: %s", lost, error)
@@ -252,12 +249,10 @@ class Intake:
             left = [*queues[start:], *queues[:start]]
             while missing > 0 and left:
                 left = await self._fetch_round(channel, left, min(missing, _FETCHED_AT_ONCE))
-                await self._redelivery.judged()
                 missing = limit - self._buffered(queues)
             if self.consuming and missing > 0:
                 # What was pushed while the server looked is read before its answer to this.
                 await channel.declare_queue(queues[0], passive=True)
-                await self._redelivery.judged()
         except ChannelClosed as error:
             if not error.is_missing:
                 raise
@@ -354,21 +349,23 @@ class Intake:
         buffer = self._buffers.get(queue)
         if buffer is None:
             buffer = self._buffers[queue] = deque()
+        worn: list[Arrived] = []
         for incoming in incomings:
             arrived = Arrived(queue, channel, incoming)
-            if incoming.redelivered:
-                self._redelivery.suspect(arrived)
-            else:
-                buffer.append(arrived)
+            (worn if incoming.redelivered and is_worn(incoming) else buffer).append(arrived)
+        if worn:
+            self._start(self._replace(worn))
         if buffer:
             if self._waiter is not None:
                 self._wake()
             else:
                 self._look_after()
 
-    def _found(self, arrived: Arrived) -> None:
-        """A redelivered message may be handed over."""
-        self._buffers.setdefault(arrived.queue, deque()).append(arrived)
+    async def _replace(self, worn: Sequence[Arrived]) -> None:
+        """Replace what was returned too often, as far as possible."""
+        for arrived in await self._redelivery.replace(worn, losses=1):
+            self._buffers.setdefault(arrived.queue, deque()).append(arrived)
+        self._wake()
         self._look_after()
 
     # ------------------------------------------------------------------------------------------------ giving back
@@ -400,7 +397,6 @@ class Intake:
         self._consumers.clear()
         try:
             await asyncio.gather(*[self._stop_consumer(channel, each) for each in ended])
-            await self._redelivery.judged()
         except OperationalError:
             return
         if self._callers and not self._stopped:
@@ -425,9 +421,9 @@ class Intake:
     async def close(self) -> None:
         """Give back what was not handed over."""
         self.stop()
-        await self.give_back()
-        await self._redelivery.close()
-        for task in (*self._tasks, self._opening):
-            if task is not None and not task.done():
-                task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        try:
+            await asyncio.gather(self.give_back(), *self._tasks)
+        finally:  # the server takes back what is left
+            for task in (*self._tasks, self._opening):
+                if task is not None and not task.done():
+                    task.cancel()

@@ -8,8 +8,7 @@ gives all its messages to others. So what we have had for half of that time is m
 3. The claim is moved to the new delivery, and the old one is acknowledged.
 
 When we die the copy is ready again in our queue. It has been there for longer than a message may be, so the server
-dead-letters it, which means: back to the queue that it came from. It counts the loss already. Our queue goes when it
-was not used for an hour.
+dead-letters it, which means: back to the queue that it came from. Our queue goes when it was not used for an hour.
 
 A crash between two steps leaves the message in two places, and the task runs twice. A task that ends meanwhile ends
 both.
@@ -21,8 +20,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
-
-import msgspec
 
 from celeriac.exceptions import CorruptMessage, OperationalError
 from celeriac.stores.amqp.channel import Channel
@@ -123,10 +120,8 @@ class Parking:
             logger.warning("the message of a long task could not be parked: %s (%s)", publication.routing_key, error)
 
     def _copy(self, claim: bytes, held: Held) -> Publication:
-        # It is only ever seen by others when we are lost, so it counts that already.
-        marks = msgspec.structs.replace(held.marks, losses=held.marks.losses + 1)
         extra = {PARKED_CLAIM: claim.decode()}
-        properties = remarked(held.incoming.properties, marks, expiration="", extra=extra)
+        properties = remarked(held.incoming.properties, held.marks, expiration="", extra=extra)
         return Publication(PARKED, f"{self._name}.{held.queue}", properties, held.incoming.body)
 
     async def _prepare(self, queues: set[str]) -> None:

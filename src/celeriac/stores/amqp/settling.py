@@ -21,9 +21,8 @@ from celeriac.stores.amqp.claims import Claims, Held
 from celeriac.stores.amqp.dead import letter
 from celeriac.stores.amqp.publishing import Publisher
 from celeriac.stores.amqp.replies import address_of_reply, reply_of
-from celeriac.stores.amqp.stream import Stream
 from celeriac.stores.amqp.topology import Topology
-from celeriac.stores.amqp.translation import Marks, remarked, task_id_of
+from celeriac.stores.amqp.translation import Marks, remarked
 from celeriac.stores.amqp.wire import Publication
 from celeriac.stores.options import StoreOptions
 from celeriac.stores.store import Disposition, Outgoing, ResultRecord, Settlement
@@ -39,7 +38,6 @@ class Settling:
     Args:
         claims: what may be settled.
         publisher: publishes.
-        stream: is told what is given back.
         topology: what the queues are.
         options: ``dead_letter_queue`` and ``dead_letter_expires`` count.
         results: how results are sent; None sends none.
@@ -49,7 +47,6 @@ class Settling:
         self,
         claims: Claims,
         publisher: Publisher,
-        stream: Stream,
         topology: Topology,
         options: StoreOptions,
         results: StoreOptions | None = None,
@@ -57,7 +54,6 @@ class Settling:
         self._claims = claims
         self._topology = topology
         self._publisher = publisher
-        self._stream = stream
         self._options = options
         self._results = results
         self.acknowledging = Acknowledging(claims)
@@ -118,7 +114,6 @@ class Settling:
     async def _settle_others(self, settlements: Sequence[Settlement]) -> None:
         publications: list[Publication] = []
         follow_ups: dict[int, Settlement] = {}
-        returned: list[Settlement] = []
         now = time.time()
         for settlement in settlements:
             for message in settlement.follow_ups:
@@ -130,14 +125,10 @@ class Settling:
                 publications += _replies(settlement.result, held, self._results)
             if held is None:
                 continue
-            if settlement.disposition is Disposition.GIVE_BACK and self._keeps_place(held):
-                returned.append(settlement)
-            elif settlement.disposition is not Disposition.ACKNOWLEDGE:
+            if settlement.disposition is not Disposition.ACKNOWLEDGE and not self._keeps_place(settlement, held):
                 publications += self._moved(settlement, held, now)
         if publications:
             await self._publish(publications, follow_ups)
-        if returned:
-            await self._note(returned)
         self._end(settlements)
 
     def _written(self, message: Outgoing, now: float) -> list[Publication]:
@@ -196,13 +187,10 @@ class Settling:
             if failures:
                 raise failures[0][1]
 
-    async def _note(self, returned: Sequence[Settlement]) -> None:
-        held = [self._claims.get(each.claim) for each in returned]
-        await self._stream.note_returned([task_id_of(each.incoming.properties) for each in held if each is not None])
-
-    def _keeps_place(self, held: Held) -> bool:
-        """A message that is returned goes to its place in its queue; else a copy is to take its place."""
-        return not held.parked and not self._topology.is_quorum(held.queue)
+    def _keeps_place(self, settlement: Settlement, held: Held) -> bool:
+        """The server returns the message to its place in its queue; else a copy is to take its place."""
+        gives_back = settlement.disposition is Disposition.GIVE_BACK
+        return gives_back and not held.parked and not self._topology.is_quorum(held.queue)
 
     def _end(self, settlements: Sequence[Settlement]) -> None:
         """Acknowledge or return the messages; those whose channel closed meanwhile come back by themselves."""
@@ -211,9 +199,8 @@ class Settling:
         for settlement in settlements:
             held = self._claims.pop(settlement.claim) if settlement.claim else None
             if held is not None:
-                gives_back = settlement.disposition is Disposition.GIVE_BACK and self._keeps_place(held)
-                tags = (returned if gives_back else acknowledged).setdefault(held.channel, [])
-                tags.append(held.incoming.tag)
+                tags = returned if self._keeps_place(settlement, held) else acknowledged
+                tags.setdefault(held.channel, []).append(held.incoming.tag)
         for channel, tags in acknowledged.items():
             self.acknowledging.acknowledge(channel, tags)
         for channel, tags in returned.items():

@@ -1,15 +1,15 @@
-"""The stream that every worker reads from its beginning: revocations, and notes about messages that were given back.
+"""The stream that every worker reads from its beginning: revocations.
 
 A stream queue (RabbitMQ 3.9) keeps its messages after they were read, so that a worker that starts later reads them
 too. Entries are JSON and say themselves until when they count:
 
 - ``{"id": ..., "terminate": ..., "signal": ..., "until": ...}``: a revocation.
-- ``{"returned": [...], "until": ...}``: tasks whose messages somebody gave back. RabbitMQ marks a message that was
-  returned to its queue in the same way whether it was given back or its holder was lost; this tells them apart.
 - ``{"payload": ...}``: a broadcast to all who watch for revocations.
 - ``{"mark": ...}``: written by a reader who wants to know that it has read everything that was there.
 
-The count of revocations is the stream's offset after the last one that was read.
+The count of revocations is 0 before the stream was read, then grows with the offset of the last one. Who asks for what is new, and does not
+know yet what has come by itself, is told that at once; only who knows all of it waits for the stream to be read to its
+end. So what a worker receives never waits for a stream that cannot be read.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ import contextlib
 import logging
 import time
 import uuid
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any, Final
 
@@ -28,7 +27,7 @@ import msgspec
 from celeriac.exceptions import CorruptMessage, OperationalError
 from celeriac.stores.amqp.channel import Channel
 from celeriac.stores.amqp.declaring import Declarer
-from celeriac.stores.amqp.errors import Disconnected
+from celeriac.stores.amqp.errors import ChannelClosed, Disconnected
 from celeriac.stores.amqp.link import Link
 from celeriac.stores.amqp.names import QUEUE_TYPE, REVOCATION_STREAM
 from celeriac.stores.amqp.properties import Properties
@@ -53,9 +52,6 @@ STREAM: Final = MadeQueue(
 """Segments are dropped whole, so small ones let a worker that starts read little."""
 _OFFSET: Final = "x-stream-offset"
 _PREFETCH: Final = 500
-_NOTE_LIFETIME: Final = 3600.0
-"""Seconds after which nobody asks any more why a message came back."""
-_MOST_NOTES: Final = 100_000
 _READ_TIMEOUT: Final = 5.0
 """Seconds for reading to the end; the caller tries again later."""
 _PERSISTENT: Final = 2
@@ -100,13 +96,13 @@ class Stream:
         self._attaching: asyncio.Task[None] | None = None
         self._made = False
         self._next = 0
+        self._before = 1
         self._revocations: dict[str, tuple[int, float, Revocation]] = {}
-        self._returned: OrderedDict[str, float] = OrderedDict()
-        self._marks: dict[str, asyncio.Future[None]] = {}
+        self._marks: dict[str, asyncio.Future[bool]] = {}
         self._inboxes: list[asyncio.Queue[bytes | None]] = []
         self._closed = False
         self.count = 0
-        """Offset after the last revocation that was read."""
+        """See above."""
 
     # -------------------------------------------------------------------------------------------------------- writing
 
@@ -119,20 +115,6 @@ class Stream:
         """Tell all who watch."""
         await self._make()
         await self._write([broadcast_entry(payload)])
-
-    async def note_returned(self, task_ids: Sequence[str]) -> None:
-        """Write that these are about to be given back, best before that is done.
-
-        It is only said in the log when it cannot be written: the messages' losses are then one too many.
-        """
-        named = [each for each in task_ids if each]
-        if not named:
-            return
-        try:
-            await self._make()
-            await self._write([entry({"returned": named, "until": time.time() + _NOTE_LIFETIME})])
-        except OperationalError as error:
-            logger.warning("%d messages that are given back will count as lost: %s", len(named), error)
 
     async def _write(self, entries: list[Publication]) -> None:
         failures = await self._publisher.deliver(entries)
@@ -149,16 +131,14 @@ class Stream:
 
     async def revocations(self, after: int) -> tuple[int, list[Revocation]]:
         """The revocations after that count, and the count now; see :class:`celeriac.stores.store.Store`."""
-        await self.refresh()
+        if not 0 < after < self.count:
+            await self.refresh()
+            self.count = max(self.count, self._before)
         now = time.time()
         for task_id, (_, until, _) in list(self._revocations.items()):
             if until <= now:
                 del self._revocations[task_id]
         return self.count, [found for offset, _, found in self._revocations.values() if offset >= after]
-
-    def was_returned(self, task_id: str) -> bool:
-        """Whether a message was given back since it was asked for last; :meth:`refresh` first."""
-        return self._returned.pop(task_id, 0.0) > time.time()
 
     async def refresh(self) -> None:
         """Read everything that was written before this call.
@@ -177,17 +157,18 @@ class Stream:
             ) from None
 
     async def _read_to_end(self) -> bool:
-        await self._attach()
         mark = uuid.uuid4().hex
         future = self._marks[mark] = asyncio.get_running_loop().create_future()
         try:
+            await self._attach()
             await self._write([entry({"mark": mark})])
-            await future
-        except Disconnected:
+            return await future
+        except Disconnected as error:
+            if isinstance(error, ChannelClosed) and not error.is_missing:
+                raise
             return False
         finally:
-            self._marks.pop(mark, None)
-        return True
+            del self._marks[mark]
 
     async def _attach(self) -> None:
         """Be reading; callers at the same time share the beginning."""
@@ -203,27 +184,32 @@ class Stream:
         channel.on_closed = self._broke
         offset: Any = self._next if self._next else "first"
         self._channel = channel
-        await channel.consume(
-            REVOCATION_STREAM,
-            self._arrived,
-            prefetch=_PREFETCH,
-            arguments={_OFFSET: offset},
-            on_cancelled=lambda _: self._ended(),
-        )
+        try:
+            await channel.consume(
+                REVOCATION_STREAM,
+                self._arrived,
+                prefetch=_PREFETCH,
+                arguments={_OFFSET: offset},
+                on_cancelled=lambda _: self._ended(),
+            )
+        except ChannelClosed as error:
+            self._made = self._made and not error.is_missing
+            raise
 
     def _ended(self) -> None:
-        """The stream was deleted: it begins anew."""
+        """The stream was deleted: it begins anew, and the count goes on."""
         self._made = False
-        self._next = 0
-        if self._channel is not None:
-            self._channel.close()
-        self._broke(Disconnected("the stream of revocations was deleted"))
+        self._next, self._before = 0, self.count
+        channel = self._channel
+        if channel is not None:
+            channel.close()
+        self._broke()
 
-    def _broke(self, error: Disconnected) -> None:
+    def _broke(self, _: Disconnected | None = None) -> None:
         self._channel = None
         for future in self._marks.values():
             if not future.done():
-                future.set_exception(error)
+                future.set_result(False)
         for inbox in self._inboxes:
             inbox.put_nowait(b"")  # what was missed is read by whoever is woken so
 
@@ -249,21 +235,15 @@ class Stream:
         if "mark" in content:
             future = self._marks.get(content["mark"])
             if future is not None and not future.done():
-                future.set_result(None)
+                future.set_result(True)
             return None
         if "payload" in content:
             return str(content["payload"]).encode()
         until = float(content.get("until", 0.0))
-        if "returned" in content:
-            for task_id in content["returned"]:
-                self._returned[task_id] = until
-            while len(self._returned) > _MOST_NOTES:
-                self._returned.popitem(last=False)
-            return None
         task_id = str(content.get("id", ""))
         revocation = Revocation(task_id, bool(content.get("terminate")), str(content.get("signal", "SIGTERM")))
-        self._revocations[task_id] = (offset, until, revocation)
-        self.count = offset + 1
+        self._revocations[task_id] = (self._before + offset, until, revocation)
+        self.count = self._before + offset + 1
         return b""
 
     async def inbox(self) -> AsyncIterator[bytes]:

@@ -22,7 +22,7 @@ from celeriac.stores.amqp.properties import Properties
 from celeriac.stores.amqp.usual import usual_payload
 from celeriac.stores.amqp.wire import Incoming
 
-__all__ = ["NO_MARKS", "Content", "Marks", "content_of", "payload_of", "read", "remarked", "task_id_of", "visible"]
+__all__ = ["NO_MARKS", "Content", "Marks", "content_of", "payload_of", "read", "remarked", "visible"]
 
 _PROPERTIES: Final = (
     "delivery_mode",
@@ -189,13 +189,3 @@ def remarked(raw: bytes, marks: Marks, *, expiration: str | None = None, extra: 
     if expiration is not None:
         properties.expiration = expiration or None
     return properties.encode()
-
-
-def task_id_of(raw: bytes) -> str:
-    """The task's id in a message's properties, empty when there is none."""
-    try:
-        properties = Properties.decode(raw)
-    except CorruptMessage:
-        return ""
-    found = (properties.headers or {}).get("id") or properties.correlation_id
-    return found if isinstance(found, str) else ""

@@ -15,14 +15,14 @@ class LoopBell:
 
     Args:
         folder: where the socket is.
-        on_ring: called at each ring.
+        on_ring: called with what has arrived, see :meth:`Bell.read`.
 
     Attributes:
         name: what the socket is registered under.
-        on_ring: called at each ring.
+        on_ring: called with what has arrived, see :meth:`Bell.read`.
     """
 
-    def __init__(self, folder: SocketFolder, on_ring: Callable[[], None] | None = None) -> None:
+    def __init__(self, folder: SocketFolder, on_ring: Callable[[list[bytes]], object] | None = None) -> None:
         self._bell = Bell(folder)
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._bell.socket.fileno(), self._rung)
@@ -57,9 +57,9 @@ class LoopBell:
         self.ring()
 
     def _rung(self) -> None:
-        self._bell.drain()
+        datagrams = self._bell.read()
         if self.on_ring is not None:
-            self.on_ring()
+            self.on_ring(datagrams)
         self.ring()
 
 

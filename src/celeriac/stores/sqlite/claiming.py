@@ -127,9 +127,17 @@ def held(transaction: Transaction, tokens: Sequence[bytes]) -> dict[bytes, int]:
     return found
 
 
-def end(transaction: Transaction, message_ids: list[int]) -> None:
-    """End leases that are held; their messages have no place now."""
-    transaction.execute(_SQL["end"], (json_array(message_ids),))
+def end(transaction: Transaction, tokens: Sequence[bytes]) -> dict[bytes, int]:
+    """End the leases that are :func:`held` of these claims, whose messages have no place then; returns them."""
+    if len(tokens) == 1:
+        parts = _parse(tokens[0])
+        if parts is not None and transaction.execute(_SQL["end_one"], parts).rowcount:
+            return {tokens[0]: parts[0]}
+        return {}
+    ended = held(transaction, tokens)
+    if ended:
+        transaction.execute(_SQL["end"], (json_array(list(ended.values())),))
+    return ended
 
 
 def renew(transaction: Transaction, tokens: Sequence[bytes], lease: float) -> list[bytes]:

@@ -12,12 +12,10 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, Final, TypeVar
 
 from celeriac.exceptions import OperationalError
 from celeriac.stores.bounds import deadline_within
-from celeriac.stores.sqlite import waiters
 from celeriac.stores.sqlite.errors import Locked
 from celeriac.stores.sqlite.file import StoreFile
 from celeriac.stores.sqlite.transaction import Operation
@@ -151,10 +149,9 @@ class Database:
             return future
         if done is None:
             return None
-        outcome, dead = done
-        if dead:
-            self._file.forget_waiters(dead)
-            self.post(partial(waiters.forget, sockets=dead))
+        outcome, owed = done
+        if owed is not None:
+            self.post(owed)
         if self._file.take_checkpoint_due():
             self._checkpoints.put(True)
         future.set_result(outcome)

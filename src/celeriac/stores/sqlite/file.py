@@ -21,11 +21,11 @@ from typing import Final, TypeVar
 
 from celeriac.exceptions import CeleriacError, ImproperlyConfigured, OperationalError
 from celeriac.stores.bounds import deadline_within
-from celeriac.stores.sqlite import errors, place, schema, waiters
+from celeriac.stores.sqlite import errors, handover, place, schema, waiters
 from celeriac.stores.sqlite.checkpoint import LONG_LOG, Checkpoints
 from celeriac.stores.sqlite.locks import describe_writer
 from celeriac.stores.sqlite.transaction import Operation, Transaction
-from celeriac.stores.sqlite.wakeup import Ringer, SocketFolder
+from celeriac.stores.sqlite.wakeup import Ringer, Sending, SocketFolder
 
 __all__ = ["StoreFile"]
 
@@ -114,11 +114,13 @@ class StoreFile:
     def _run_all(self, operations: Sequence[Operation[T]], deadline: float) -> list[T]:
         self._acquire(deadline)
         try:
-            outcomes, dead = self._attempt(operations, deadline)
-            while dead:
-                logger.info("%d waiting processes of %s are gone", len(dead), self.path)
-                self.forget_waiters(dead)
-                _, dead = self._attempt((partial(waiters.forget, sockets=dead),), deadline)
+            outcomes, owed = self._attempt(operations, deadline)
+            try:
+                while owed is not None:
+                    _, owed = self._attempt((owed,), deadline)
+            except CeleriacError as error:
+                # What was asked for is committed, so this is no error of the caller's.
+                logger.warning("those who wait for %s could not be told and look by themselves: %s", self.path, error)
             return outcomes
         finally:
             self._lock.release()
@@ -129,28 +131,23 @@ class StoreFile:
         if not self._lock.acquire(timeout=min(max(0.0, deadline - began), threading.TIMEOUT_MAX)):
             raise errors.locked(self.path, time.monotonic() - began)
 
-    def try_run(self, operation: Operation[T]) -> tuple[T, list[str]] | None:
+    def try_run(self, operation: Operation[T]) -> tuple[T, Operation[None] | None] | None:
         """Run one operation now if nobody is long in the way; None when somebody is, and nothing was done.
 
         Returns:
-            Its outcome, and the sockets of waiting processes that are gone.
+            Its outcome, and what is to be run for those who could not be woken.
         """
         if not self._lock.acquire(blocking=False):
             return None
         try:
             if self._connection is None:
                 return None
-            outcomes, dead = self._attempt((operation,), time.monotonic() + SHORT_PATIENCE)
-            return outcomes[0], dead
+            outcomes, owed = self._attempt((operation,), time.monotonic() + SHORT_PATIENCE)
+            return outcomes[0], owed
         except errors.Locked:
             return None
         finally:
             self._lock.release()
-
-    def forget_waiters(self, sockets: Sequence[str]) -> None:
-        """Remove the sockets of processes that are gone."""
-        for name in sockets:
-            self.folder.remove(name)
 
     def take_checkpoint_due(self) -> bool:
         """Whether enough was written that somebody is to call :meth:`checkpoint`; then the count begins again."""
@@ -184,9 +181,27 @@ class StoreFile:
         with self._lock:
             self._disconnect()
 
-    def _attempt(self, operations: Sequence[Operation[T]], deadline: float) -> tuple[list[T], list[str]]:
-        outcomes, rings = self._guarded(partial(self._write, operations, deadline))
-        return outcomes, self._ringer.ring(rings) if rings else []
+    def _attempt(self, operations: Sequence[Operation[T]], deadline: float) -> tuple[list[T], Operation[None] | None]:
+        outcomes, transaction = self._guarded(partial(self._write, operations, deadline))
+        return outcomes, self._wake(transaction) if transaction.rings or transaction.handed else None
+
+    def _wake(self, transaction: Transaction) -> Operation[None] | None:
+        """After the commit: send what the transaction owes to those who wait; returns what failing to costs."""
+        dead = self._ringer.ring(transaction.rings)
+        refused = []
+        for each in transaction.handed:
+            sending = self._ringer.send(each.socket, handover.write(each))
+            if sending is not Sending.SENT:
+                refused.append(each)
+            if sending is Sending.GONE:
+                dead.append(each.socket)
+        if not dead and not refused:
+            return None
+        if dead:
+            logger.info("%d waiting processes of %s are gone", len(dead), self.path)
+        for name in dead:
+            self.folder.remove(name)
+        return partial(waiters.make_good, dead=dead, refused=refused)
 
     def _guarded(self, step: Callable[[], T]) -> T:
         """Run a step; after an error nothing of its transaction is left, and the error is ours."""
@@ -201,7 +216,7 @@ class StoreFile:
             self._roll_back()
             raise
 
-    def _write(self, operations: Sequence[Operation[T]], deadline: float) -> tuple[list[T], set[str]]:
+    def _write(self, operations: Sequence[Operation[T]], deadline: float) -> tuple[list[T], Transaction]:
         connection = self._connected(deadline)
         self._retry(partial(connection.execute, "BEGIN IMMEDIATE"), deadline)
         transaction = Transaction(connection, self.clock())
@@ -210,7 +225,7 @@ class StoreFile:
             waiters.choose(transaction)
         connection.execute("COMMIT")
         self._checkpoints.count(connection)
-        return outcomes, transaction.rings
+        return outcomes, transaction
 
     def _read(self, operation: Operation[T], deadline: float) -> T:
         connection = self._connected(deadline)

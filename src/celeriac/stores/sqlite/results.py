@@ -31,9 +31,19 @@ def store(transaction: Transaction, records: Sequence[ResultRecord]) -> None:
         for record in records
     ]
     insert(transaction, _SQL["store"], rows, now)
-    if transaction.execute(_SQL["any_reader"]).fetchone() is not None:
-        task_ids = json_array([record.task_id for record in records])
-        transaction.rings.update(socket for (socket,) in transaction.execute(_SQL["tell"], (task_ids,)).fetchall())
+    _tell(transaction, [record.task_id for record in records])
+
+
+def _tell(transaction: Transaction, task_ids: list[str]) -> None:
+    if len(task_ids) == 1:
+        readers = transaction.execute(_SQL["readers"], task_ids).fetchall()
+        if all(told is None for _, told in readers):
+            transaction.rings.update(socket for socket, _ in readers)
+            return
+    elif transaction.execute(_SQL["any_reader"]).fetchone() is None:
+        return
+    told = transaction.execute(_SQL["tell"], (json_array(task_ids),)).fetchall()
+    transaction.rings.update(socket for (socket,) in told)
 
 
 def read(transaction: Transaction, task_ids: Sequence[str]) -> list[bytes | None]:
@@ -66,9 +76,14 @@ def parts(transaction: Transaction, group_id: str) -> list[ChordPart]:
 
 
 def watch(
-    transaction: Transaction, socket: str, task_ids: Sequence[str], again: bool, done: Sequence[str] = ()
+    transaction: Transaction,
+    socket: str,
+    task_ids: Sequence[str],
+    again: bool,
+    done: Sequence[str] = (),
+    marked: bool = True,
 ) -> list[tuple[str, bytes]]:
-    """Have the socket rung when a result of these tasks is stored, once; returns the results that are there.
+    """Have the socket rung when a result of these tasks is stored; returns the results that are there.
 
     Args:
         transaction: takes care that nothing is stored between the look and the registration.
@@ -76,6 +91,7 @@ def watch(
         task_ids: whose results.
         again: also watch those that have a result, which the reader has seen and found not ready.
         done: tasks that the same socket need not be rung for any more.
+        marked: what was stored is marked for :func:`take_told`, and the socket is not rung for it again.
     """
     if done:
         unwatch(transaction, socket, done)
@@ -83,7 +99,7 @@ def watch(
     stored = () if again else {task_id for task_id, _ in found}
     lacking = [task_id for task_id in task_ids if task_id not in stored]
     if lacking:
-        transaction.execute(_SQL["watch"], (socket, json_array(lacking)))
+        transaction.execute(_SQL["watch"], (socket, 0 if marked else None, json_array(lacking)))
     return found
 
 

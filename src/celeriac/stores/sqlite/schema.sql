@@ -1,4 +1,4 @@
--- The embedded store's file, version 2 (PRAGMA user_version).
+-- The embedded store's file, version 3 (PRAGMA user_version).
 --
 -- Invariants, each kept by every single transaction:
 --   * A row of `message` is a message that is alive, and its id stands in exactly one of `ready`, `held`, `lease`.
@@ -51,7 +51,8 @@ CREATE TRIGGER held_shrinks AFTER DELETE ON held BEGIN
 END;
 
 -- The claim is "<holder>:<batch>:<id>": the holder is the incarnation of one open store, the batch is its counter of
--- transactions that claimed. No two deliveries share one. Small (what is in flight), so sweeps read all of it.
+-- transactions that claimed, or a larger number for what was handed over (handover.py). No two deliveries share one.
+-- Small (what is in flight), so sweeps read all of it.
 CREATE TABLE lease (
     id INTEGER PRIMARY KEY,
     queue TEXT NOT NULL,
@@ -126,23 +127,31 @@ CREATE TABLE broadcast (
     payload BLOB NOT NULL
 );
 
--- An idle worker. `alarm` is when it looks again by itself; `woken` is when somebody last sent it a datagram.
+-- An idle worker. `alarm` is when it looks again by itself; `woken` is when somebody last rang it, 0 before. The other
+-- columns are for handing over (handover.py), and the same in all rows of a socket.
 CREATE TABLE waiter (
     queue TEXT NOT NULL,
     socket TEXT NOT NULL,
     alarm REAL NOT NULL,
     woken REAL NOT NULL DEFAULT 0,
+    room INTEGER NOT NULL DEFAULT 0,    -- messages that it has room for; 0: it is rung only
+    holder TEXT NOT NULL DEFAULT '',    -- as in `lease`
+    lease REAL NOT NULL DEFAULT 0,      -- lifetime of its leases, seconds
+    handed INTEGER NOT NULL DEFAULT 0,  -- the message that was handed over last, 0: none
+    batch INTEGER NOT NULL DEFAULT 0,   -- the batch of its lease
     PRIMARY KEY (queue, socket)
 ) WITHOUT ROWID;
+CREATE INDEX waiter_socket ON waiter (socket);
 
--- Somebody waits for a result; `told` is 1 once it was stored, until the reader has read it.
+-- Somebody waits for a result; `told` is 1 once it was stored, until the reader has read it, and 0 before. It is NULL
+-- for who waits for few and looks at each when it is rung.
 CREATE TABLE reader (
     task_id TEXT NOT NULL,
     socket TEXT NOT NULL,
-    told INTEGER NOT NULL DEFAULT 0,
+    told INTEGER,
     PRIMARY KEY (task_id, socket)
 ) WITHOUT ROWID;
-CREATE INDEX reader_told ON reader (socket, told);
+CREATE INDEX reader_told ON reader (socket) WHERE told = 1;
 
 CREATE TABLE listener (
     exchange TEXT NOT NULL,

@@ -22,11 +22,10 @@ def settle(transaction: Transaction, options: StoreOptions, settlements: Sequenc
     records: list[ResultRecord] = []
     follow_ups: list[Outgoing] = []
     counted: list[ChordPart] = []
-    held = claiming.held(transaction, [each.claim for each in settlements])
-    claiming.end(transaction, list(held.values()))
+    ended = claiming.end(transaction, [each.claim for each in settlements])
     for settlement in settlements:
         if settlement.disposition is not Disposition.NONE:
-            message_id = held.pop(settlement.claim, None)
+            message_id = ended.pop(settlement.claim, None)
             if message_id is None:
                 refused.append(settlement.claim)
                 continue
@@ -37,7 +36,9 @@ def settle(transaction: Transaction, options: StoreOptions, settlements: Sequenc
         follow_ups += settlement.follow_ups
         if settlement.chord_part is not None:
             counted.append(settlement.chord_part)
-    if done:
+    if len(done) == 1:
+        transaction.execute(_SQL["delete_one"], done)
+    elif done:
         transaction.execute(_SQL["delete"], (json_array(done),))
     if records:
         results.store(transaction, records)

@@ -93,7 +93,7 @@ class SyncSQLiteStore:
         # Tasks that are registered in the file, or may be: a result that was told of is registered no more.
         registered = set(lacking)
         try:
-            found = self._watch(bell, list(lacking), until, again=False)
+            found = self._watch(bell, list(lacking), until, len(lacking), again=False)
             registered.difference_update(task_id for task_id, _ in found)
             while True:
                 for task_id, payload in found:
@@ -104,7 +104,7 @@ class SyncSQLiteStore:
                     return
                 if unwatched := [task_id for task_id in lacking if task_id not in registered]:
                     registered.update(unwatched)
-                    found = self._watch(bell, unwatched, until, again=True)
+                    found = self._watch(bell, unwatched, until, len(lacking), again=True)
                     continue
                 left = LOOK_INTERVAL if deadline is None else deadline - time.monotonic()
                 if left <= 0:
@@ -113,7 +113,7 @@ class SyncSQLiteStore:
                     found = self._told(bell, list(lacking), until)
                     registered.difference_update(task_id for task_id, _ in found)
                 else:
-                    found = self._watch(bell, list(lacking), until, again=True)
+                    found = self._watch(bell, list(lacking), until, len(lacking), again=True)
         except Locked as error:
             if deadline is None:
                 raise
@@ -141,11 +141,13 @@ class SyncSQLiteStore:
         if self._closed:
             raise OperationalError("this store is closed: open another one")
 
-    def _watch(self, bell: Bell, task_ids: list[str], until: float | None, again: bool) -> list[tuple[str, bytes]]:
+    def _watch(
+        self, bell: Bell, task_ids: list[str], until: float | None, lacking: int, again: bool
+    ) -> list[tuple[str, bytes]]:
         self._check_open()
         done = self._done.get(bell.name, ())
         look = partial(results.watch, socket=bell.name, task_ids=task_ids, again=again, done=done)
-        found = self._file.run(look, self._left(until))
+        found = self._file.run(partial(look, marked=lacking > FEW), self._left(until))
         self._done.pop(bell.name, None)
         return found
 

@@ -7,9 +7,12 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from functools import cache
 from itertools import chain
-from typing import Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
 import msgspec
+
+if TYPE_CHECKING:
+    from celeriac.stores.sqlite.handover import Handover
 
 __all__ = ["Operation", "Transaction", "insert", "json_array", "json_object", "parse_json"]
 
@@ -32,9 +35,10 @@ class Transaction:
         made_ready: how many messages of each queue became ready.
         held_until: the earliest due time of the messages of each queue that were held.
         rings: the sockets to wake after the commit.
+        handed: the messages to hand over after the commit.
     """
 
-    __slots__ = ("execute", "executemany", "has_taken", "held_until", "made_ready", "now", "rings")
+    __slots__ = ("execute", "executemany", "handed", "has_taken", "held_until", "made_ready", "now", "rings")
 
     def __init__(self, connection: sqlite3.Connection, now: float) -> None:
         self.execute = connection.execute
@@ -44,6 +48,7 @@ class Transaction:
         self.made_ready: dict[str, int] = {}
         self.held_until: dict[str, float] = {}
         self.rings: set[str] = set()
+        self.handed: list[Handover] = []
 
     def announce_ready(self, queue: str, count: int = 1) -> None:
         """Somebody is to be woken for these messages, if nobody has claimed them by the end of the transaction."""

@@ -5,25 +5,64 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from celeriac.stores.sqlite import statements
+from celeriac.stores.sqlite import claiming, handover, statements
+from celeriac.stores.sqlite.handover import PENDING, Handover
 from celeriac.stores.sqlite.transaction import Transaction
 
-__all__ = ["choose", "forget", "pass_on", "register", "registered", "unregister"]
-
-PENDING: Final = 1.0
-"""Seconds that a wake-up counts as on its way; who has not looked by then is woken again."""
+__all__ = ["choose", "forget", "leave", "make_good", "pass_on", "register", "registered"]
 
 _SQL: Final = statements.load("waiters")
+_CLAIMS: Final = statements.load("claims")
 
 
-def register(transaction: Transaction, queues: Sequence[str], socket: str, alarm: float) -> None:
-    """Ask for a wake-up when a queue gets a message; ``alarm`` is when the waiter looks again by itself."""
-    transaction.executemany(_SQL["register"], [(queue, socket, alarm) for queue in queues])
+def register(
+    transaction: Transaction,
+    queues: Sequence[str],
+    socket: str,
+    alarm: float,
+    room: int = 0,
+    holder: str = "",
+    lease: float = 0.0,
+    batch: int = 0,
+) -> None:
+    """Ask for a wake-up when a queue gets a message.
+
+    Args:
+        transaction: where.
+        queues: which.
+        socket: what to ring.
+        alarm: when the waiter looks again by itself.
+        room: how many messages it would take; 0 when it is not to be handed any.
+        holder: whose leases handed messages are.
+        lease: how long these last, in seconds.
+        batch: they get the next ones after that.
+    """
+    rows = [(queue, socket, alarm, room, holder, lease, batch) for queue in queues]
+    if len(rows) == 1:
+        transaction.execute(_SQL["register"], rows[0])
+    else:
+        transaction.executemany(_SQL["register"], rows)
 
 
-def unregister(transaction: Transaction, queues: Sequence[str], socket: str) -> None:
-    """Ask for no more wake-ups."""
-    transaction.executemany(_SQL["unregister"], [(queue, socket) for queue in queues])
+def leave(transaction: Transaction, holder: str, socket: str, arrived: int) -> list[str]:
+    """End a registration; what was handed over under it and has not arrived is ready again, before all others.
+
+    Args:
+        transaction: where.
+        holder: whose leases handed messages are.
+        socket: the waiter's.
+        arrived: the batch of the last message that was handed over and has arrived.
+
+    Returns:
+        The queues.
+    """
+    rows = transaction.execute(_SQL["forget_waiter"], (socket,)).fetchall()
+    if rows:
+        _, handed, batch = rows[0]
+        if handed and batch != arrived and transaction.execute(_CLAIMS["end_one"], (handed, batch, holder)).rowcount:
+            transaction.has_taken = True
+            claiming.return_messages(transaction, (handed,), losses=0)
+    return [row[0] for row in rows]
 
 
 def choose(transaction: Transaction) -> None:
@@ -47,15 +86,20 @@ def forget(transaction: Transaction, sockets: Iterable[str]) -> None:
     """Drop the registrations of the dead, and wake others for what they were woken for."""
     transaction.has_taken = True
     for socket in sockets:
-        for (queue,) in transaction.execute(_SQL["forget_waiter"], (socket,)).fetchall():
+        for queue, _, _ in transaction.execute(_SQL["forget_waiter"], (socket,)).fetchall():
             transaction.announce_ready(queue)
         transaction.execute(_SQL["forget_reader"], (socket,))
         transaction.execute(_SQL["forget_listener"], (socket,))
 
 
-def pass_on(transaction: Transaction, queues: Sequence[str], socket: str) -> None:
-    """Stop waiting without having claimed: somebody else is woken for what this one may have been woken for."""
-    unregister(transaction, queues, socket)
+def make_good(transaction: Transaction, dead: Iterable[str], refused: Iterable[Handover]) -> None:
+    """After rings and hand-overs that failed: the dead are forgotten, and others get what was meant for them."""
+    handover.take_back(transaction, refused)
+    forget(transaction, dead)
+
+
+def pass_on(transaction: Transaction, holder: str, socket: str, arrived: int) -> None:
+    """Stop waiting, see :func:`leave`; somebody else is woken for what this one may have been woken for."""
     transaction.has_taken = True
-    for queue in queues:
+    for queue in leave(transaction, holder, socket, arrived):
         transaction.announce_ready(queue)

@@ -1,11 +1,13 @@
 """Waking without polling: one datagram socket for each who waits, in a folder beside the store's file.
 
-A datagram says only "look again", so a socket whose buffer is full needs no other: the wake-up is pending already. A
-process that died leaves a socket that refuses; whoever rings it learns of the death and forgets the registration.
+A datagram says only "look again", so a socket whose buffer is full needs no other: the wake-up is pending already. (One
+that hands a message over says more, and its sender cares whether it was taken; see the handover module.) A process
+that died leaves a socket that refuses; whoever rings it learns of the death and forgets the registration.
 """
 
 from __future__ import annotations
 
+import enum
 import logging
 import os
 import secrets
@@ -18,7 +20,7 @@ from typing import Final
 from celeriac.exceptions import ImproperlyConfigured
 from celeriac.stores.sqlite.errors import translate_os
 
-__all__ = ["Bell", "Ringer", "SocketFolder"]
+__all__ = ["DATAGRAM", "Bell", "Ringer", "Sending", "SocketFolder"]
 
 logger = logging.getLogger("celeriac.stores.sqlite")
 
@@ -29,6 +31,8 @@ NAME_SIZE: Final = 6
 ADDRESS_SIZE: Final = 103
 """Bytes of a unix socket's path on any platform: 107 on Linux, 103 on macOS (unix(7), unix(4))."""
 DATAGRAM: Final = b"!"
+LARGEST: Final = 32 * 1024
+"""Bytes of a datagram at most: a message that is handed over, with its claim."""
 
 
 class SocketFolder:
@@ -134,6 +138,14 @@ class Bell:
             while self.socket.recv(len(DATAGRAM)):
                 pass
 
+    def read(self) -> list[bytes]:
+        """What has arrived: the datagrams of hand-overs whole, and :data:`DATAGRAM` for each mere wake-up."""
+        datagrams: list[bytes] = []
+        with suppress(BlockingIOError, InterruptedError):
+            while datagram := self.socket.recv(LARGEST):
+                datagrams.append(datagram)
+        return datagrams
+
     def wait(self, timeout: float) -> bool:
         """Block until somebody rings, at most ``timeout`` seconds; whether somebody did. The rings are forgotten."""
         self.socket.settimeout(timeout)
@@ -153,6 +165,16 @@ class Bell:
             self._folder.remove(self.name)
 
 
+class Sending(enum.Enum):
+    """What became of a datagram."""
+
+    SENT = enum.auto()
+    FULL = enum.auto()
+    """The bell's buffer is full, or cannot be reached for another reason that may pass."""
+    GONE = enum.auto()
+    """The owner of the bell is."""
+
+
 class Ringer:
     """Sends wake-ups to bells of this store."""
 
@@ -162,30 +184,34 @@ class Ringer:
 
     def ring(self, names: Iterable[str]) -> list[str]:
         """Wake each of these; returns those whose owner is gone."""
-        return [name for name in names if not self._ring(self._folder.address(name))]
+        return [name for name in names if self.send(name, DATAGRAM) is Sending.GONE]
 
-    def close(self) -> None:
-        """Close the socket; the next ring opens another."""
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
-
-    def _ring(self, address: str) -> bool:
+    def send(self, name: str, datagram: bytes) -> Sending:
+        """Send a datagram to one bell."""
+        address = self._folder.address(name)
         for attempt in (1, 2):
             if self._socket is None:
                 self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
                 self._socket.setblocking(False)
             try:
-                self._socket.sendto(DATAGRAM, address)
+                self._socket.sendto(datagram, address)
             except BlockingIOError:
                 # Either that bell's buffer is full, and then it is awake; or this socket's own is, with datagrams
                 # that bells of stopped processes have not read. A fresh socket tells which.
                 if attempt == 1:
                     self.close()
                     continue
+                return Sending.FULL
             except (ConnectionRefusedError, FileNotFoundError):
-                return False
+                return Sending.GONE
             except OSError as error:
                 logger.warning("could not wake %s: %s; it looks by itself within half a minute", address, error)
-            return True
-        return True
+                return Sending.FULL
+            break
+        return Sending.SENT
+
+    def close(self) -> None:
+        """Close the socket; the next ring opens another."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None

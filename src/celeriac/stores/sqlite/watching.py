@@ -80,7 +80,7 @@ class Watch:
     def __init__(self, database: Database, folder: SocketFolder, look: float) -> None:
         self._database = database
         self._look = look
-        self._bell = LoopBell(folder, self._fetch)
+        self._bell = LoopBell(folder, lambda _: self._fetch())
         self._waits: dict[str, set[_Wait]] = {}
         # Tasks that are registered in the file, or may be.
         self._registered: set[str] = set()

@@ -68,6 +68,11 @@ WHERE lease.id IS NULL
 -- Arguments: a JSON array of ids. Invariant: `lost` let all of them pass in the same transaction.
 DELETE FROM lease WHERE id IN (SELECT value FROM json_each(?))
 
+-- name: end_one
+-- The fence and the end of one lease in one: one row is deleted while the claim holds, or none.
+-- Arguments: id, batch, holder.
+DELETE FROM lease WHERE id = ? AND batch = ? AND holder = ?
+
 -- name: renew
 -- Arguments: deadline, a JSON array of ids. Invariant: `lost` let all of them pass in the same transaction.
 UPDATE lease SET deadline = ? WHERE id IN (SELECT value FROM json_each(?))

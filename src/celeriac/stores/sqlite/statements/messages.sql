@@ -9,6 +9,10 @@ SELECT max(id) FROM message
 -- Invariant: the same transaction gives the id a place (make_ready or hold).
 INSERT INTO message (id, queue, priority, payload) VALUES (?, ?, ?, ?)
 
+-- name: insert_next
+-- The same for one message, whose id is the next one. Arguments: queue, priority, payload.
+INSERT INTO message (queue, priority, payload) VALUES (?, ?, ?)
+
 -- name: make_ready
 -- Arguments: queue, priority, place, id.
 INSERT INTO ready (queue, priority, place, id) VALUES (?, ?, ?, ?)
@@ -37,6 +41,10 @@ SELECT due FROM held WHERE queue = ? ORDER BY due LIMIT 1
 -- name: delete
 -- Arguments: a JSON array of ids. Invariant: their rows in ready, held or lease are gone in the same transaction.
 DELETE FROM message WHERE id IN (SELECT value FROM json_each(?))
+
+-- name: delete_one
+-- Arguments: id. Invariant: as of `delete`.
+DELETE FROM message WHERE id = ?
 
 -- name: read
 -- Arguments: id. Returns (queue, priority, losses, payload) or no row.

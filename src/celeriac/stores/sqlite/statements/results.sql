@@ -33,14 +33,19 @@ SELECT position, task_id, size, payload FROM chord_part WHERE group_id = ? ORDER
 -- Returns (1) or no row.
 SELECT 1 FROM reader LIMIT 1
 
+-- name: readers
+-- The readers of one task. Arguments: task id. Returns (socket, told).
+SELECT socket, told FROM reader WHERE task_id = ?
+
 -- name: tell
--- Mark the readers of these tasks. Arguments: a JSON array of task ids. Returns (socket), possibly several times.
-UPDATE reader SET told = 1 WHERE task_id IN (SELECT value FROM json_each(?)) RETURNING socket
+-- Mark the readers of these tasks who want that. Arguments: a JSON array of task ids. Returns (socket), possibly several
+-- times.
+UPDATE reader SET told = max(told, 1) WHERE task_id IN (SELECT value FROM json_each(?)) RETURNING socket
 
 -- name: watch
--- Arguments: socket, a JSON array of task ids.
+-- Arguments: socket, told, a JSON array of task ids.
 -- Invariant: the same transaction reads the results of the tasks, so that none is missed.
-INSERT OR REPLACE INTO reader (socket, task_id, told) SELECT ?, value, 0 FROM json_each(?)
+INSERT OR REPLACE INTO reader (socket, told, task_id) SELECT ?, ?, value FROM json_each(?)
 
 -- name: take_told
 -- What was stored for a reader since it last asked; it is no longer told of these. Arguments: socket. Returns (task_id).
