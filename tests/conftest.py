@@ -19,6 +19,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from .leaks import Held, held_now, left_behind
+from .rabbitmq import RabbitServer, rabbitmq_server
 
 ASYNC_TEST_TIMEOUT: Final = 50.0
 """Seconds for one coroutine test: below faulthandler's 60, so that it ends as a failure with its own traceback."""
@@ -68,6 +69,19 @@ async def _run(function: Any, arguments: dict[str, Any], cleanup: AsyncExitStack
     if left:
         _, left = await asyncio.wait(left, timeout=TASK_GRACE)
     assert not left, f"the test left tasks in its loop: {left}"
+
+
+# -------------------------------------------------------------------------------------------------------------- servers
+
+
+@pytest.fixture(scope="session")
+def rabbitmq() -> Iterator[RabbitServer]:
+    """One RabbitMQ for all tests that neither stop nor configure it, each in a virtual host of its own.
+
+    A node takes seconds to start, and more than a hundred megabytes.
+    """
+    with rabbitmq_server() as server:
+        yield server
 
 
 # ---------------------------------------------------------------------------------------------------------------- leaks

@@ -70,6 +70,10 @@ class Broker(Protocol):
         """The environment of a process that reaches it through a proxy on that port."""
         ...
 
+    def usable(self) -> bool:
+        """Nobody who has been stopped holds it up. The embedded file can be written by one process at a time."""
+        ...
+
     def connections(self) -> int | None:
         """How many connections there are now; None where it cannot say."""
         ...
@@ -98,6 +102,15 @@ class Embedded:
 
     def through(self, port: int) -> dict[str, str]:
         raise NotImplementedError(f"the embedded broker has no network for {port}")
+
+    def usable(self) -> bool:
+        with contextlib.closing(sqlite3.connect(self._file, timeout=0.5, isolation_level=None)) as connection:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                return False
+            connection.execute("ROLLBACK")
+            return True
 
     def connections(self) -> int | None:
         return None
@@ -136,6 +149,9 @@ class Redis:
     def through(self, port: int) -> dict[str, str]:
         url = _TOLD.format(port=port)
         return {"CELERIAC_BROKER_URL": url, "CELERIAC_RESULT_BACKEND": str(self.backend or url)}
+
+    def usable(self) -> bool:
+        return True
 
     @contextlib.contextmanager
     def client(self, server: RedisServer | None = None) -> Iterator[Any]:

@@ -20,7 +20,6 @@ sys.modules["celeriac"] = stand_in
 from tests.apps.ledger import app, write  # noqa: E402, F401
 
 
-
 def address(url: str) -> tuple[str, dict[str, str]]:
     """A URL of ours as kombu wants it, with the options that it takes elsewhere."""
     parts = urlsplit(url)

@@ -34,6 +34,9 @@ class Group:
     def through(self, port: int) -> dict[str, str]:
         raise NotImplementedError(f"a deployment has many addresses, port {port} would be one")
 
+    def usable(self) -> bool:
+        return True
+
     def connections(self) -> int | None:
         return None
 

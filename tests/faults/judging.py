@@ -87,9 +87,7 @@ class Judge:
         ledger, verdict = self._run.ledger, self._verdict
         dead = {letter.id for letter in self._run.dead()}
         with contextlib.suppress(AssertionError):
-            wait_until(
-                lambda: not ledger.lost(), self._run.within(2 * self._run.lease + 5.0), "what is not spoilt is done"
-            )
+            wait_until(lambda: self._over(most), self._run.within(30.0), "what is not spoilt is done")
         verdict.lost, verdict.ghosts = len(ledger.lost()), len(ledger.ghosts())
         verdict.duplicates = len(ledger.repeated())
         verdict.note(confirmed=len(ledger.confirmed), dead=len(dead))

@@ -53,6 +53,9 @@ class Rabbit:
         """A node that runs."""
         return next(node for node in self.nodes if node._process is not None)
 
+    def usable(self) -> bool:
+        return True
+
     def connections(self) -> int | None:
         return int(self.alive.evaluate("length(rabbit_networking:connections())"))
 

@@ -10,15 +10,7 @@ from typing import Any
 import pytest
 
 from tests.interop.peers import Bench
-from tests.rabbitmq import RabbitServer, rabbitmq_server
 from tests.servers import redis_server
-
-
-@pytest.fixture(scope="session")
-def rabbitmq() -> Iterator[RabbitServer]:
-    """One RabbitMQ for the whole session."""
-    with rabbitmq_server() as server:
-        yield server
 
 
 @pytest.fixture

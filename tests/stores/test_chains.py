@@ -15,7 +15,6 @@ from typing import NamedTuple
 import pytest
 
 from tests.faults.processes import WorkerProcess, wait_until
-from tests.rabbitmq import rabbitmq_server
 from tests.servers import redis_server
 
 from . import confirming
@@ -72,7 +71,7 @@ def chains(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
     with ExitStack() as stack:
         backend = str(stack.enter_context(redis_server()))
         if request.param == "rabbitmq":
-            broker = str(stack.enter_context(rabbitmq_server()))
+            broker = request.getfixturevalue("rabbitmq").virtual_host()
         else:
             broker = str(stack.enter_context(redis_server()))
         if request.param == "confirming":

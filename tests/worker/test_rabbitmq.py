@@ -11,7 +11,6 @@ import pytest
 from celeriac.exceptions import TaskRevokedError
 from tests.apps import basic
 from tests.apps.basic import app
-from tests.rabbitmq import RabbitServer, rabbitmq_server
 from tests.servers import redis_server
 from tests.worker.running import running, until
 
@@ -23,12 +22,6 @@ POOLS = {
     "asyncio": {"pool": "asyncio", "capacity": 4},
     "solo": {"pool": "solo"},
 }
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[RabbitServer]:
-    with rabbitmq_server() as running_server:
-        yield running_server
 
 
 @pytest.fixture(scope="module")
@@ -53,9 +46,9 @@ def kind(request):
 
 
 @pytest.fixture(autouse=True)
-def fresh_broker(server, results, kind):
+def fresh_broker(rabbitmq, results, kind):
     """Each test has a virtual host of its own."""
-    app.conf.update(broker_url=server.virtual_host(), result_backend=results, task_default_queue_type=kind)
+    app.conf.update(broker_url=rabbitmq.virtual_host(), result_backend=results, task_default_queue_type=kind)
     yield
     app.connections.close()
     app.conf.update(task_default_queue_type="classic", result_backend=None)

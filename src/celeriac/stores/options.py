@@ -27,7 +27,7 @@ class StoreOptions(msgspec.Struct, frozen=True, kw_only=True):
         strict_priorities: never serve a lower priority before a higher one.
         publish_timeout: one deadline for connect, publish and confirm.
         connect_timeout: for one attempt to connect.
-        pool_limit: connections that a synchronous store has at the same time, and keeps; 0 keeps none, None is no limit.
+        pool_limit: connections of a synchronous store at the same time, which it keeps; 0 keeps none, None is no limit.
         retry: keep trying to reach the store again once it was reached; else fail at once.
         max_retries: attempts to reach it again before an error is raised, None for ever.
         synchronous: of SQLite, "NORMAL" or "FULL".

@@ -235,8 +235,8 @@ class Capabilities(msgspec.Struct, frozen=True):
         timed_leases: a claim holds for the lease's time. Else it ends with the connection, at any moment, and ``renew``
             knows that without asking the server.
         counts_all: it knows how many messages are held and in flight, and a purge drops held ones too.
-        counts_lost_holders: it counts every loss of a holder by itself. Else ``losses`` grows only when somebody settles so
-            (a child died), so a task that takes its whole worker with it may come back without being counted.
+        counts_lost_holders: it counts every loss of a holder by itself. Else ``losses`` grows only when somebody
+            settles so (a child died), and a task that takes its whole worker with it may come back uncounted.
         atomic: ``settle`` publishes follow-ups and acknowledges in one step. A broker that confirms the one before it
             does the other is not atomic: a crash in between publishes them twice.
         records: ``record`` keeps records of settlements, which make good what a broker that is not atomic lacks.

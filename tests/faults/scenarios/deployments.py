@@ -84,7 +84,7 @@ def master_silent(run: Run) -> None:
 
 
 @fault("30d", "Sentinel: the master is changed in peace", brokers=("sentinel",), pools=("prefork",),
-       otherwise=WHY_SENTINEL)  # fmt: skip
+       otherwise=WHY_SENTINEL, server=REPLICATED)  # fmt: skip
 def master_changed(run: Run) -> None:
     deployment = _sentinels(run)
     for _ in range(2):

@@ -159,7 +159,8 @@ def latency(run: Run) -> None:
     run.judge()
 
 
-@fault(24, "replies in slices of one byte, each late at random", brokers=SERVED, otherwise=NO_NETWORK)
+@fault(24, "replies in slices of one byte, each late at random", brokers=SERVED, otherwise=NO_NETWORK,
+       settings={"worker_lease": 15})  # fmt: skip
 def slices(run: Run) -> None:
     proxy = run.proxy()
     run.worker(**run.broker.through(proxy.port))

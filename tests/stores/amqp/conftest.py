@@ -18,13 +18,6 @@ from tests.rabbitmq import RabbitServer, rabbitmq_server
 OpenLink = Callable[..., Any]
 
 
-@pytest.fixture(scope="session")
-def rabbitmq() -> Iterator[RabbitServer]:
-    """One server for all tests; those that stop it make their own."""
-    with rabbitmq_server() as server:
-        yield server
-
-
 @pytest.fixture
 def own_rabbitmq() -> Iterator[RabbitServer]:
     """A server that the test may stop."""

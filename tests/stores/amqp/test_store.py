@@ -264,7 +264,9 @@ async def test_a_worker_that_closes_gives_back_and_counts_no_loss(opened: Open) 
     assert {each.losses for each in found} == {0}
 
 
-async def test_a_quorum_message_that_was_returned_often_counts_a_loss_and_gets_a_fresh_count(opened: Open, link: Link) -> None:
+async def test_a_quorum_message_that_was_returned_often_counts_a_loss_and_gets_a_fresh_count(
+    opened: Open, link: Link
+) -> None:
     store = await opened(Queue("q", Exchange("q"), "q", type="quorum"))
     await store.publish([message("a", "q")])
     channel = await link.channel()

@@ -8,12 +8,14 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 from celeriac.exceptions import OperationalError
-from celeriac.stores.amqp.channel import Channel, Declared
+from celeriac.stores.amqp import requests
+from celeriac.stores.amqp.channel import Channel
 from celeriac.stores.amqp.errors import ChannelClosed
 from celeriac.stores.amqp.refusals import declaration_error
+from celeriac.stores.amqp.requests import Declared, Request
 from celeriac.stores.amqp.topology import BoundExchange, BoundQueue, Declaration, MadeExchange, MadeQueue, Topology
 
-__all__ = ["Declarer", "declaration_failure", "send"]
+__all__ = ["Declarer", "declaration_failure", "request_of"]
 
 
 class Declarer:
@@ -51,7 +53,7 @@ class Declarer:
         made = list(declarations)
         channel = await self._open_channel()
         try:
-            outcomes = await asyncio.gather(*[send(channel, each) for each in made], return_exceptions=True)
+            outcomes = await asyncio.gather(*[channel.call(request_of(each)) for each in made], return_exceptions=True)
         finally:
             await _closed(channel)
         raise_first(made, outcomes)
@@ -90,21 +92,19 @@ async def _closed(channel: Channel) -> None:
         await channel.close()
 
 
-def send(channel: Any, declaration: Declaration) -> Any:
-    """Send one declaration on a channel, asynchronous or not; returns what its method returns."""
+def request_of(declaration: Declaration) -> Request[Any]:
+    """The method that makes it."""
     match declaration:
         case MadeExchange(name, kind, durable, auto_delete, arguments):
-            return channel.declare_exchange(
-                name, kind, durable=durable, auto_delete=auto_delete, arguments=arguments or None
-            )
+            return requests.declare_exchange(name, kind, durable=durable, auto_delete=auto_delete, arguments=arguments)
         case MadeQueue(name, arguments, durable, exclusive, auto_delete):
-            return channel.declare_queue(
-                name, durable=durable, exclusive=exclusive, auto_delete=auto_delete, arguments=arguments or None
+            return requests.declare_queue(
+                name, durable=durable, exclusive=exclusive, auto_delete=auto_delete, arguments=arguments
             )
         case BoundQueue(queue, exchange, routing_key, arguments):
-            return channel.bind_queue(queue, exchange, routing_key, arguments or None)
+            return requests.bind_queue(queue, exchange, routing_key, arguments)
         case BoundExchange(destination, source, routing_key):
-            return channel.bind_exchange(destination, source, routing_key)
+            return requests.bind_exchange(destination, source, routing_key)
 
 
 def raise_first(declarations: Sequence[Declaration], outcomes: Sequence[object]) -> None:

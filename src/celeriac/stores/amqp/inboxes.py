@@ -10,7 +10,7 @@ from functools import partial
 from celeriac.exceptions import OperationalError
 from celeriac.routing import Exchange
 from celeriac.stores.amqp.channel import Channel
-from celeriac.stores.amqp.declaring import send
+from celeriac.stores.amqp.declaring import request_of
 from celeriac.stores.amqp.errors import Disconnected
 from celeriac.stores.amqp.link import Link
 from celeriac.stores.amqp.names import EVENT_EXCHANGE
@@ -78,7 +78,7 @@ class Inboxes:
                 inbox.put_nowait(read(incoming)[0])
 
         source = exchange_of(self._topology, exchange)
-        declared = send(channel, made(source))
+        declared = channel.call(request_of(made(source)))
         queue = (await channel.declare_queue("", durable=False, exclusive=True, auto_delete=True)).queue
         await declared
         await channel.bind_queue(queue, exchange, ALL_KEYS if exchange == EVENT_EXCHANGE else "")

@@ -35,9 +35,7 @@ class Inspection:
         dead: the dead letters.
     """
 
-    def __init__(
-        self, open_channel: Callable[[], Awaitable[Channel]], declarer: Declarer, dead: DeadLetters
-    ) -> None:
+    def __init__(self, open_channel: Callable[[], Awaitable[Channel]], declarer: Declarer, dead: DeadLetters) -> None:
         self._open_channel = open_channel
         self._declarer = declarer
         self._dead = dead

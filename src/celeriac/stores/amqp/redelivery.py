@@ -4,8 +4,8 @@ RabbitMQ marks a message as redelivered whether somebody gave it back, the conne
 mark says nothing: what comes again is handed over at once, with the losses that its header says, and who knows that a
 task was lost with its process says so by a settlement.
 
-Quorum queues also count how often a message came back, and RabbitMQ 4 drops one that did so too often. It is replaced by
-a copy before, with one loss more: so even a task that takes its whole worker with it, every time, comes to an end.
+Quorum queues also count how often a message came back, and RabbitMQ 4 drops one that did so too often. It is replaced
+by a copy before, with one loss more: so even a task that takes its whole worker with it, every time, comes to an end.
 """
 
 from __future__ import annotations

@@ -199,8 +199,8 @@ class Settling:
         for settlement in settlements:
             held = self._claims.pop(settlement.claim) if settlement.claim else None
             if held is not None:
-                tags = returned if self._keeps_place(settlement, held) else acknowledged
-                tags.setdefault(held.channel, []).append(held.incoming.tag)
+                ends = returned if self._keeps_place(settlement, held) else acknowledged
+                ends.setdefault(held.channel, []).append(held.incoming.tag)
         for channel, tags in acknowledged.items():
             self.acknowledging.acknowledge(channel, tags)
         for channel, tags in returned.items():

@@ -7,9 +7,9 @@ too. Entries are JSON and say themselves until when they count:
 - ``{"payload": ...}``: a broadcast to all who watch for revocations.
 - ``{"mark": ...}``: written by a reader who wants to know that it has read everything that was there.
 
-The count of revocations is 0 before the stream was read, then grows with the offset of the last one. Who asks for what is new, and does not
-know yet what has come by itself, is told that at once; only who knows all of it waits for the stream to be read to its
-end. So what a worker receives never waits for a stream that cannot be read.
+The count of revocations is 0 before the stream was read, then grows with the offset of the last one. Who asks for what
+is new, and does not know yet what has come by itself, is told that at once; only who knows all of it waits for the
+stream to be read to its end. So what a worker receives never waits for a stream that cannot be read.
 """
 
 from __future__ import annotations
@@ -158,7 +158,8 @@ class Stream:
 
     async def _read_to_end(self) -> bool:
         mark = uuid.uuid4().hex
-        future = self._marks[mark] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._marks[mark] = future
         try:
             await self._attach()
             await self._write([entry({"mark": mark})])

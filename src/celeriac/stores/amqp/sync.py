@@ -8,12 +8,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from celeriac.stores.amqp import ladder
 from celeriac.stores.amqp.addressing import Addressing
 from celeriac.stores.amqp.capabilities import CAPABILITIES
-from celeriac.stores.amqp.declaring import declaration_failure, send
+from celeriac.stores.amqp.declaring import declaration_failure, request_of
 from celeriac.stores.amqp.errors import ChannelClosed
 from celeriac.stores.amqp.inboxes import exchange_of
 from celeriac.stores.amqp.refusals import missing_exchange, publication_error
 from celeriac.stores.amqp.stream import STREAM, broadcast_entry, revocation_entries
-from celeriac.stores.amqp.sync_channel import SyncChannel
 from celeriac.stores.amqp.sync_pool import SyncPool
 from celeriac.stores.amqp.topology import BoundQueue, Declaration, MadeQueue, Topology, made
 from celeriac.stores.amqp.translation import content_of
@@ -105,18 +104,13 @@ class SyncAmqpStore:
         return True
 
     def _declare(self, declarations: Iterable[Declaration]) -> None:
+        """Make everything in one round trip."""
         listed = list(declarations)
-        sent: list[Declaration] = []
-
-        def declare(channel: SyncChannel) -> None:
-            for each in listed:
-                sent.append(each)
-                send(channel, each)
-
+        requests = [request_of(each) for each in listed]
         try:
-            self._pool.call(declare)
+            self._pool.call(lambda channel: channel.call_all(requests))
         except ChannelClosed as error:
-            raise declaration_failure(sent[-1], error) from error
+            raise declaration_failure(listed[error.place], error) from error
 
     # -------------------------------------------------------------------------------------------------------- results
 

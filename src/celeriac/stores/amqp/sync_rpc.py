@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
-from celeriac.stores.amqp.declaring import send
+from celeriac.stores.amqp.declaring import request_of
 from celeriac.stores.amqp.errors import Disconnected
 from celeriac.stores.amqp.mailbox import mailbox
 from celeriac.stores.amqp.replies import made_reply_queue, read_replies, reply_of, timed_out
@@ -123,7 +123,7 @@ class SyncRpcStore(SyncAmqpStore):
             channel = self._connections.make(deadline)
             channel.deadline = deadline
             queue = made_reply_queue(self._results.result_expires)
-            send(channel, queue)
+            channel.call(request_of(queue))
             channel.consume(queue.name)
             self._reader = channel
         return self._reader

@@ -2,8 +2,8 @@
 
 The usual way of a lone message is: ready, a ring, and then a transaction of the worker that claims it. Where nothing
 else is ready and a worker waits, the publisher's transaction leases the message to that worker itself, and the datagram
-that rings it carries the claim and the payload. The worker begins at once, without a transaction: 0.1 to 0.2 ms earlier, the
-longer the more of its page cache the publisher's commit has made stale.
+that rings it carries the claim and the payload. The worker begins at once, without a transaction: 0.1 to 0.2 ms
+earlier, the more the staler the publisher's commit has made its page cache.
 
 The file stays the only truth: the lease is as good as any other from the commit on. A datagram only spares the look. So
 this is about who knows of a lease, and when:

@@ -188,7 +188,7 @@ class Receiver:
         self._arrived = [handed for handed in self._arrived if handed.deadline > now]
 
     def _with_arrived(self, received: Received) -> Received:
-        """Add what has arrived: one message at most, for which the registration had room (see the handover module)."""
+        """Add what has arrived; the registrations that it came under had room for it (see the handover module)."""
         if self._arrived:
             received.deliveries += [Delivery(each.claim, each.queue, each.payload) for each in self._arrived]
             received.revocations = max(received.revocations, self._revocations)
