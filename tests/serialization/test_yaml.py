@@ -58,7 +58,9 @@ def test_dictionaries_keep_their_order() -> None:
     assert list(yaml.decode(yaml.encode({"b": 1, "a": 2}))) == ["b", "a"]
 
 
-@pytest.mark.parametrize("value", [timedelta(1), UUID(int=5), Decimal(1), object(), ValueError("x")], ids=repr)
+@pytest.mark.parametrize(
+    "value", [timedelta(1), UUID(int=5), Decimal(1), object(), ValueError("x")], ids=lambda value: type(value).__name__
+)
 def test_what_safe_yaml_has_no_tag_for_is_refused(value: Any) -> None:
     with pytest.raises(EncodeError):
         yaml.encode([value])

@@ -140,7 +140,7 @@ def test_types_of_other_clients_are_read(raw: bytes, value: object) -> None:
         datetime(1960, 1, 1),
         {1: 2},
     ],
-    ids=repr,
+    ids=lambda value: type(value).__name__,
 )
 def test_a_value_that_amqp_does_not_have_is_an_error(value: object) -> None:
     with pytest.raises(EncodeError):
