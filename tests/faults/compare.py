@@ -47,7 +47,7 @@ def _said(verdict: Verdict) -> str:
 
 
 def _short(problem: str) -> str:
-    return problem.replace("|", "/").replace("\n", " ")[:110]
+    return problem.partition(": [")[0].replace("|", "/").replace("\n", " ")[:110]
 
 
 def _known(value: int | None) -> str:

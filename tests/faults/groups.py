@@ -93,13 +93,13 @@ def group(controller: str) -> Iterator[Group]:
     finally:
         if controller == "freezer":
             made.thaw()
-        for pid in (path / "cgroup.procs").read_text().split():
-            with contextlib.suppress(OSError):
-                (_parent(controller) / "cgroup.procs").write_text(pid)
-        wait_until(lambda: _removed(path), PATIENCE, "the group is empty")
+        wait_until(lambda: _removed(path, _parent(controller)), PATIENCE, "the group is empty")
 
 
-def _removed(path: Path) -> bool:
+def _removed(path: Path, parent: Path) -> bool:
+    for pid in (path / "cgroup.procs").read_text().split():
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            (parent / "cgroup.procs").write_text(pid)
     try:
         path.rmdir()
     except OSError:

@@ -198,4 +198,4 @@ class Judge:
             verdict.expect(len(again) <= repeated, f"{len(again)} repeated, at most {repeated} may be", "I3")
             if explained:
                 strange = ledger.repeated_without(self._run.affected) - self._run.poisons
-                verdict.expect(not strange, f"{len(strange)} repeated without a fault: {sorted(strange)[:3]}", "I3")
+                verdict.expect(not strange, f"{len(strange)} repeated without a fault: {self._told(strange)}", "I3")

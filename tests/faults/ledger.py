@@ -89,8 +89,6 @@ class Ledger:
         return {task_id for task_id, count in self.ids("start").items() if count > 1}
 
     def repeated_without(self, affected: set[int]) -> set[str]:
-        """Started again though the process that ran them before is none of those that something was done to."""
-        runs: dict[str, list[int]] = {}
-        for event in self.events("start"):
-            runs.setdefault(event.task_id, []).append(event.pid)
-        return {task_id for task_id, pids in runs.items() if not set(pids[:-1]) <= affected}
+        """Run more than once by processes that nothing was done to."""
+        runs = Counter(event.task_id for event in self.events("start") if event.pid not in affected)
+        return {task_id for task_id, count in runs.items() if count > 1}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -79,3 +80,14 @@ def test_what_waits_already_counts(dispatch: Dispatch) -> None:
     worked(dispatch, 1_000_000, 300)
     dispatch.put(request(1_000_000) for _ in range(SLOTS + 8))
     assert dispatch.room() <= READ_AHEAD_BYTES / 1_000_000 - 8 + 1
+
+
+def test_nothing_is_started_under_a_lease_that_has_run_out(dispatch: Dispatch) -> None:
+    """A worker that was frozen wakes with what others have run meanwhile."""
+    dispatch.leased_until = monotonic() - 0.001
+    dispatch.put([request(100)])
+    dispatch.run()
+    assert len(dispatch.ready) == 1
+    dispatch.leased_until = monotonic() + 60
+    dispatch.run()
+    assert not dispatch.ready

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
+from math import inf
 from time import monotonic
 from typing import Final
 
@@ -77,11 +78,16 @@ class Dispatch:
 
     Args:
         handed: called with the requests of each hand-over (limits start to count).
+
+    Attributes:
+        leased_until: monotonic seconds; nothing is started later. A worker that was paused for longer than a lease
+            (SIGSTOP, a frozen machine) would start what others have run meanwhile, in the instant before it learns so.
     """
 
     def __init__(self, handed: Callable[[Slot, list[Request]], None]) -> None:
         self.ready: deque[Request] = deque()
         self.slots: dict[int, Slot] = {}
+        self.leased_until = inf
         self._handed = handed
         self._numbers = 0
         self._mean: float | None = None
@@ -153,7 +159,7 @@ class Dispatch:
 
     def run(self) -> None:
         """Hand over as much as the children may have."""
-        if not self.ready:
+        if not self.ready or monotonic() > self.leased_until:
             return
         slots = sorted((slot for slot in self.slots.values() if slot.takes), key=_busyness)
         for slot in slots:  # first what can start at once, so that no child idles beside a queue

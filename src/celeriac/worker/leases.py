@@ -23,10 +23,12 @@ class Leases:
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
-        self._interval = worker.settings.worker_lease / 3
+        self._lease = worker.settings.worker_lease
+        self._interval = self._lease / 3
 
     async def run(self) -> None:
         """Renew for ever. After a pause of the whole process (SIGSTOP, a frozen machine) this comes first of all."""
+        self._worker.dispatch.leased_until = monotonic() + self._lease
         next_at = monotonic() + self._interval
         while True:
             await asyncio.sleep(max(0.0, next_at - monotonic()))
@@ -38,15 +40,26 @@ class Leases:
                 next_at = monotonic() + min(1.0, self._interval)
 
     async def renew(self) -> None:
-        """Renew everything that is alive here once."""
+        """Renew everything that is alive here once.
+
+        After a pause longer than a lease nothing is started before it is known whose it is. What was claimed before the
+        pause may arrive after it, even while the renewal is under way: then that is asked about as well.
+        """
         worker = self._worker
+        paused = monotonic() > worker.dispatch.leased_until
         claims = [*self._held(), *worker.settler.claims()]
+        begun = monotonic()
         lost = await worker.store.renew(claims)
         held = self._held()  # what was settled while the renewal was under way is gone because we have said so
         for claim in lost:
             request = held.get(claim)
             if request is not None:
                 worker.supervision.lease_lost(request)
+        if paused and not self._held().keys() <= set(claims):
+            await self.renew()
+            return
+        worker.dispatch.leased_until = begun + self._lease
+        worker.dispatch.run()  # what was held up while nobody knew whose it is
         worker.wake()
 
     def _held(self) -> dict[bytes, Request]:

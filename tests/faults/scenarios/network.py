@@ -7,6 +7,7 @@ import time
 from tests.faults.catalogue import fault
 from tests.faults.processes import wait_until
 from tests.faults.run import Run
+from tests.faults.senders import RemoteError
 from tests.proxy import Proxy
 
 SERVED = ("redis", "rabbitmq")
@@ -68,7 +69,10 @@ def half_open(run: Run) -> None:
         task = run.client_beside.send(run.pool.task, 0.5)
         with run.fault("silence"):
             proxy.silence()
-        run.client_beside.get(task, 30.0)
+        try:
+            run.client_beside.get(task, 30.0)
+        except RemoteError as error:
+            run.verdict.expect(False, f"a client that waits for a result: {error}")
         run.recover(within=DEAF + LINK_UP)
     proxy.heal()  # what was under way for so long arrives now
     run.verdict.note(slowest_call=run.client.figures().slowest)

@@ -103,18 +103,17 @@ def _stopped(run: Run, stop) -> None:  # type: ignore[no-untyped-def]
     stale = {process.pid for process in first.tree()}
     long = [run.client_beside.send(run.pool.task, run.lease) for _ in range(4)]
     wait_until(lambda: bool(_of(run, long, stale)), 20, "one of the long tasks runs in the first worker")
-    with run.fault("stopped"):
-        with _stopped_outside_of_a_transaction(run, stop, first):
-            begun = time.monotonic()
-            had = set(_of(run, long, stale)) - set(run.ledger.ids("end"))
-            run.verdict.expect_soon(
-                lambda: had <= _elsewhere(run, stale),
-                min(run.within(TAKEN_OVER * run.lease) + 2.0, run.system.patience),
-                "another worker starts what the stopped one had",
-            )
-            run.verdict.note(taken_over=time.monotonic() - begun)
-            while time.monotonic() < begun + STOPPED * run.lease:
-                time.sleep(0.05)  # how long the fault lasts
+    with run.fault("stopped"), _stopped_outside_of_a_transaction(run, stop, first):
+        begun = time.monotonic()
+        had = set(_of(run, long, stale)) - set(run.ledger.ids("end"))
+        run.verdict.expect_soon(
+            lambda: had <= _elsewhere(run, stale),
+            min(run.within(TAKEN_OVER * run.lease) + 2.0, run.system.patience),
+            "another worker starts what the stopped one had",
+        )
+        run.verdict.note(taken_over=time.monotonic() - begun)
+        while time.monotonic() < begun + STOPPED * run.lease:
+            time.sleep(0.05)  # how long the fault lasts
     run.recover()
     run.judge(repeated=run.in_flight, voice=run.takeover, resources=False)
     if run.system.name != "celeriac":

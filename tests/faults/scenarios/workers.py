@@ -69,7 +69,7 @@ def child_killed(run: Run) -> None:
         with run.fault("kill -9 of a child"):
             victim.kill()
         run.recover(within=REPLACED)
-        wait_until(lambda: all_there(run, worker), run.within(REPLACED), "the child is replaced")
+        run.verdict.expect_soon(lambda: all_there(run, worker), run.within(REPLACED), "the child is replaced")
     run.judge(repeated=3 * run.pool.slots_of_child * 2, voice="died")
     run.verdict.expect(worker.process.poll() is None, "the worker died")
 
