@@ -124,6 +124,16 @@ def _missing(capabilities: Capabilities, place: str) -> list[Finding]:
                 "a purge drops what is ready; what is delayed stays",
             )
         )
+    if not capabilities.counts_lost_holders:
+        findings.append(
+            Finding(
+                "note",
+                "broker_url",
+                f"{place} does not count how often a whole worker died with a task (children that died count)",
+                "quorum queues end a task that kills its worker each time, classic queues never do: "
+                'task_default_queue_type = "quorum", and no pool "solo"',
+            )
+        )
     return findings
 
 

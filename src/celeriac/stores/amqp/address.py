@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import msgspec
 
 from celeriac.exceptions import ImproperlyConfigured
+from celeriac.settings.suggestions import did_you_mean
 from celeriac.stores.options import StoreOptions
 
 __all__ = ["OPTIONS", "SCHEMES", "Address", "Node", "Strategy", "address_of"]
@@ -183,7 +184,8 @@ def _node_of(url: str, tls: dict[str, object] | None) -> tuple[Node, dict[str, s
 def _known(names: Iterable[str], known: tuple[str, ...], what: str, where: str) -> None:
     for name in names:
         if name not in known:
-            raise ImproperlyConfigured(f"unknown {what} {name!r} {where}; there are {', '.join(known)}")
+            near = did_you_mean(name, known)
+            raise ImproperlyConfigured(f"unknown {what} {name!r} {where}; there are {', '.join(known)}{near}")
 
 
 def _heartbeat(value: object) -> int:

@@ -20,9 +20,10 @@ What was returned too often is replaced by a copy first, see :mod:`~celeriac.sto
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -69,6 +70,17 @@ class Consumer(msgspec.Struct, eq=False):
     tag: asyncio.Future[str]
 
 
+@contextlib.contextmanager
+def _broken_is_empty() -> Iterator[None]:
+    """A connection that breaks meanwhile brought nothing, which is no error: the next call connects again."""
+    try:
+        yield
+    except ChannelClosed:
+        raise
+    except Disconnected:
+        return
+
+
 class Intake:
     """Receives for one store; one caller at a time.
 
@@ -112,7 +124,8 @@ class Intake:
             return []
         self._callers += 1
         try:
-            await self._find(queues, limit, timeout)
+            with _broken_is_empty():
+                await self._find(queues, limit, timeout)
         finally:
             self._callers -= 1
             self._look_after()
@@ -207,7 +220,9 @@ class Intake:
         self._buffers.clear()
         lost = self._claims.lose(channel)
         if lost:
-            logger.warning("%d messages in hand are lost, others may have them now: %s", lost, error)
+            # Of a connection that broke, the link says so.
+            level = logging.WARNING if isinstance(error, ChannelClosed) else logging.INFO
+            logger.log(level, "%d messages in hand are lost, others may have them now: %s", lost, error)
         self._wake()
 
     async def _prepare(self, queues: Sequence[str]) -> Channel:
@@ -231,7 +246,8 @@ class Intake:
         """Hand over up to ``limit`` messages, as far as they are there."""
         self._callers += 1
         try:
-            await self._fetch(queues, limit)
+            with _broken_is_empty():
+                await self._fetch(queues, limit)
         finally:
             self._callers -= 1
             self._look_after()

@@ -13,6 +13,7 @@ from celeriac.stores.amqp.channel import Channel
 from celeriac.stores.amqp.connection import Connection, State
 from celeriac.stores.amqp.errors import Disconnected, unreachable
 from celeriac.stores.amqp.nodes import Nodes
+from celeriac.stores.amqp.outages import Outages
 from celeriac.stores.backoff import Backoff
 from celeriac.stores.bounds import may_retry, seconds_within
 from celeriac.stores.options import StoreOptions
@@ -38,6 +39,7 @@ class Link:
         on_broken: called (in the event loop) when a connection that was ready broke; its channels are closed then.
         on_ready: called when a connection is ready, before any caller of ``channel`` gets one.
         on_blocked: called with the server's reason when it blocks publishers, with None when it goes on.
+        outages: of all links of one store, so that only one of them speaks; else it has its own.
 
     Attributes:
         state: connecting, ready, broken, or closed by us.
@@ -53,6 +55,7 @@ class Link:
         on_broken: Callable[[Disconnected], None] | None = None,
         on_ready: Callable[[], None] | None = None,
         on_blocked: Callable[[str | None], None] | None = None,
+        outages: Outages | None = None,
     ) -> None:
         self._address: Final = address_of(options)
         self._options: Final = options
@@ -61,6 +64,7 @@ class Link:
         self._on_broken = on_broken
         self._on_ready = on_ready
         self._on_blocked = on_blocked
+        self._outages: Final = outages or Outages()
         self._connection: Connection | None = None
         self._node: Node | None = None
         self._connecting: Final = asyncio.Lock()
@@ -129,10 +133,11 @@ class Link:
                     raise
                 except OperationalError as error:
                     failed += 1
-                    self._backoff.failed(asyncio.get_running_loop().time())
+                    now = asyncio.get_running_loop().time()
+                    self._backoff.failed(now)
                     if retries is not None and failed > retries:
                         raise
-                    logger.warning("%s (%s)", error, self.name)
+                    logger.log(self._outages.level(now), "%s (%s)", error, self.name)
 
     async def _connect_to_any(self) -> Connection:
         """One attempt on each node.
@@ -188,8 +193,9 @@ class Link:
             return
         self.state = State.BROKEN
         self._nodes.broke(node)
-        self._backoff.broke(connection.made, asyncio.get_running_loop().time())
-        logger.warning("lost the connection to %s (%s): %s", node.public, self.name, error)
+        now = asyncio.get_running_loop().time()
+        self._backoff.broke(connection.made, now)
+        logger.log(self._outages.level(now), "lost the connection to %s (%s): %s", node.public, self.name, error)
         if self._on_broken is not None:
             self._on_broken(error)
 

@@ -24,6 +24,7 @@ from celeriac.stores.amqp.link import Link, State
 from celeriac.stores.amqp.refusals import missing_exchange, publication_error
 from celeriac.stores.amqp.topology import BoundQueue, MadeExchange, MadeQueue, Topology, made
 from celeriac.stores.amqp.wire import Publication
+from celeriac.stores.backoff import pause_before
 from celeriac.stores.bounds import may_retry, seconds_within
 from celeriac.stores.options import StoreOptions
 from celeriac.stores.store import Outgoing
@@ -114,11 +115,12 @@ class Publisher:
     async def _send(self, publications: Sequence[Publication]) -> list[Failure]:
         """Send until the server has said something about each; connections that break are made again."""
         while True:
-            missing = await self._prepare(publications)
-            sendable = [each for each in publications if each.exchange not in missing] if missing else publications
             try:
+                missing = await self._prepare(publications)
+                sendable = [each for each in publications if each.exchange not in missing] if missing else publications
                 channel = self._channel if self._channel is not None else await self._ready()
                 refused = await channel.publish(sendable)
+                failures = await self._repair(sendable, refused) if refused else []
             except ChannelClosed as error:
                 self._known_exchanges.clear()
                 if not (error.is_missing or error.is_mismatch):
@@ -128,28 +130,29 @@ class Publisher:
                 if not may_retry():
                     raise
                 continue
-            failures: list[Failure] = [
-                (each, missing_exchange(each)) for each in publications if each.exchange in missing
-            ]
-            if refused:
-                failures += await self._repair(sendable, refused)
-            return failures
+            return [*[(each, missing_exchange(each)) for each in publications if each.exchange in missing], *failures]
 
-    async def _repair(self, publications: Sequence[Publication], refused: Sequence[Refused]) -> list[Failure]:
+    async def _repair(
+        self, publications: Sequence[Publication], refused: Sequence[Refused], attempt: int = 1
+    ) -> list[Failure]:
         """Make the queues that are missing and send to them again; the others have failed."""
         again: list[Publication] = []
         failures: list[Failure] = []
         for each in refused:
             publication = publications[each.index]
-            if each.is_unroutable and not publication.exchange:
+            target = publication.routing_key
+            later = attempt == 1 if each.is_unroutable else self._topology.may_take_later(target, attempt)
+            if later and not publication.exchange:
                 again.append(publication)
             else:
                 failures.append((publication, publication_error(publication, each)))
         if again:
             await self._declarer.declare({each.routing_key for each in again})
+            if attempt > 1:
+                await asyncio.sleep(pause_before(attempt - 1))
             channel = await self._ready()
-            for each in await channel.publish(again):
-                failures.append((again[each.index], publication_error(again[each.index], each)))
+            still = await channel.publish(again)
+            failures += await self._repair(again, still, attempt + 1) if still else []
         return failures
 
     async def _prepare(self, publications: Sequence[Publication]) -> set[str]:

@@ -26,6 +26,7 @@ from celeriac.stores.amqp.inspection import Inspection
 from celeriac.stores.amqp.intake import FEW, Intake
 from celeriac.stores.amqp.link import Link
 from celeriac.stores.amqp.once import slot_message, slot_queue
+from celeriac.stores.amqp.outages import Outages
 from celeriac.stores.amqp.parking import CONSUMER_TIMEOUT, Parking
 from celeriac.stores.amqp.publishing import Publisher
 from celeriac.stores.amqp.settling import Settling
@@ -60,8 +61,9 @@ class AmqpStore:
     def __init__(self, options: StoreOptions, results: StoreOptions | None = None) -> None:
         self._options = options
         self._topology = topology = Topology(options)
-        self._receiving = Link(options, "receive")
-        self._publishing = Link(options, "publish")
+        outages = Outages()
+        self._receiving = Link(options, "receive", outages=outages)
+        self._publishing = Link(options, "publish", outages=outages)
         incarnation = new_incarnation()
         self._claims = Claims(incarnation)
         self._publisher = Publisher(self._publishing, topology, options)

@@ -29,29 +29,21 @@ from celeriac.stores.amqp.channel import Channel
 from celeriac.stores.amqp.declaring import Declarer
 from celeriac.stores.amqp.errors import ChannelClosed, Disconnected
 from celeriac.stores.amqp.link import Link
-from celeriac.stores.amqp.names import QUEUE_TYPE, REVOCATION_STREAM
+from celeriac.stores.amqp.names import REVOCATION_STREAM
 from celeriac.stores.amqp.properties import Properties
 from celeriac.stores.amqp.publishing import Publisher
-from celeriac.stores.amqp.topology import MadeQueue
+from celeriac.stores.amqp.topology import STREAM
 from celeriac.stores.amqp.wire import Incoming, Publication
 from celeriac.stores.store import Revocation
 
-__all__ = ["STREAM", "Stream", "revocation_entries"]
+__all__ = ["Stream", "broadcast_entry", "revocation_entries"]
 
 logger = logging.getLogger("celeriac.stores.amqp")
 
-STREAM: Final = MadeQueue(
-    REVOCATION_STREAM,
-    {
-        QUEUE_TYPE: "stream",
-        "x-max-age": "7D",
-        "x-max-length-bytes": 64 * 1024 * 1024,
-        "x-stream-max-segment-size-bytes": 1024 * 1024,
-    },
-)
-"""Segments are dropped whole, so small ones let a worker that starts read little."""
 _OFFSET: Final = "x-stream-offset"
 _PREFETCH: Final = 500
+_ATTACH_AGAIN: Final = 0.1
+"""Seconds before who watches tries again to read a stream that could not be read."""
 _READ_TIMEOUT: Final = 5.0
 """Seconds for reading to the end; the caller tries again later."""
 _PERSISTENT: Final = 2
@@ -253,7 +245,11 @@ class Stream:
         self._inboxes.append(inbox)
         try:
             while not self._closed:
-                await self._attach()
+                try:
+                    await self._attach()
+                except Disconnected:  # also of a stream that is just being made, or deleted
+                    await asyncio.sleep(_ATTACH_AGAIN)
+                    continue
                 payload = await inbox.get()
                 if payload is None:
                     return

@@ -12,11 +12,12 @@ from celeriac.stores.amqp.declaring import declaration_failure, request_of
 from celeriac.stores.amqp.errors import ChannelClosed
 from celeriac.stores.amqp.inboxes import exchange_of
 from celeriac.stores.amqp.refusals import missing_exchange, publication_error
-from celeriac.stores.amqp.stream import STREAM, broadcast_entry, revocation_entries
+from celeriac.stores.amqp.stream import broadcast_entry, revocation_entries
 from celeriac.stores.amqp.sync_pool import SyncPool
-from celeriac.stores.amqp.topology import BoundQueue, Declaration, MadeQueue, Topology, made
+from celeriac.stores.amqp.topology import STREAM, BoundQueue, Declaration, MadeQueue, Topology, made
 from celeriac.stores.amqp.translation import content_of
 from celeriac.stores.amqp.wire import Publication
+from celeriac.stores.backoff import pause_before
 from celeriac.stores.no_results import ResultsDisabled
 from celeriac.stores.options import StoreOptions
 from celeriac.stores.store import REVOCATIONS, Outgoing, ResultRecord, Revocation
@@ -49,26 +50,28 @@ class SyncAmqpStore:
         if messages:
             self._send(self._addressing.publications(messages, time.time()))
 
-    def _send(self, publications: Sequence[Publication]) -> None:
+    def _send(self, publications: Sequence[Publication], attempt: int = 1) -> None:
         """Send and have confirmed; queues that are missing and may be made are made.
 
         Raises:
             Unroutable, StoreFull: the first message that was not taken.
         """
         self._prepare(publications)
-        refused = self._pool.publish(publications)
-        if not refused:
-            return
         again: list[Publication] = []
-        for each in refused:
+        for each in self._pool.publish(publications):
             publication = publications[each.index]
-            if publication.exchange or not each.is_unroutable:
+            target = publication.routing_key
+            later = attempt == 1 if each.is_unroutable else self._topology.may_take_later(target, attempt)
+            if publication.exchange or not later:
                 raise publication_error(publication, each)
             again.append(publication)
+        if not again:
+            return
         for queue in {each.routing_key for each in again}:
             self._declare(self._topology.of_queue(queue))
-        for each in self._pool.publish(again):
-            raise publication_error(again[each.index], each)
+        if attempt > 1:
+            time.sleep(pause_before(attempt - 1))
+        self._send(again, attempt + 1)
 
     def _prepare(self, publications: Sequence[Publication]) -> None:
         """Make the exchanges that are needed."""

@@ -11,12 +11,21 @@ from typing import Any, Final
 import msgspec
 
 from celeriac.routing import Exchange, Queue
-from celeriac.stores.amqp.names import CONTROL_EXCHANGE, EVENT_EXCHANGE, MAX_PRIORITY, QUEUE_TYPE
+from celeriac.stores.amqp.names import (
+    CONTROL_EXCHANGE,
+    EVENT_EXCHANGE,
+    MAX_PRIORITY,
+    OWN_EXCHANGES,
+    QUEUE_TYPE,
+    REVOCATION_STREAM,
+)
 from celeriac.stores.options import StoreOptions
 
-__all__ = ["BoundExchange", "BoundQueue", "Declaration", "MadeExchange", "MadeQueue", "Topology"]
+__all__ = ["STREAM", "BoundExchange", "BoundQueue", "Declaration", "MadeExchange", "MadeQueue", "Topology"]
 
 QUORUM: Final = "quorum"
+_ATTEMPTS: Final = 5
+"""With the pauses between them almost a second: a new quorum queue has found its leader by then."""
 _OWN_TYPES: Final = {CONTROL_EXCHANGE: ("fanout", False), EVENT_EXCHANGE: ("topic", True)}
 """Type and durability of the exchanges that Celery makes for itself."""
 
@@ -39,6 +48,18 @@ class MadeQueue(msgspec.Struct, frozen=True):
     durable: bool = True
     exclusive: bool = False
     auto_delete: bool = False
+
+
+STREAM: Final = MadeQueue(
+    REVOCATION_STREAM,
+    {
+        QUEUE_TYPE: "stream",
+        "x-max-age": "7D",
+        "x-max-length-bytes": 64 * 1024 * 1024,
+        "x-stream-max-segment-size-bytes": 1024 * 1024,
+    },
+)
+"""Segments are dropped whole, so small ones let a worker that starts read little."""
 
 
 class BoundQueue(msgspec.Struct, frozen=True):
@@ -104,6 +125,14 @@ class Topology:
         """
         return is_quorum(self.queue(name))
 
+    def may_take_later(self, name: str, attempt: int) -> bool:
+        """Whether a message that a queue refused is worth another attempt, after its declaration and a pause.
+
+        A quorum queue that several clients make at the same time refuses what comes in that moment, with the same words
+        as one that is full.
+        """
+        return attempt <= _ATTEMPTS and not name.startswith(OWN_EXCHANGES) and self.is_quorum(name)
+
     def exchange(self, name: str) -> Exchange | None:
         """What is known of an exchange."""
         known = self._exchanges.get(name)
@@ -122,6 +151,9 @@ class Topology:
 
     def of_queue(self, name: str) -> Iterator[Declaration]:
         """What makes a queue: its exchanges, itself, its bindings."""
+        if name == STREAM.name:
+            yield STREAM
+            return
         queue = self.queue(name)
         for binding in queue.bound:
             if binding.exchange.name:
