@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from math import inf
 from types import SimpleNamespace
 
 import pytest
@@ -120,7 +121,12 @@ class FakeWorker:
         self.lost = []
         self.settler = SimpleNamespace(add=lambda settlement, then: self.settled.append(then), claims=list)
         self.dispatch = SimpleNamespace(
-            slots={1: SimpleNamespace(free=lambda: 1)}, ready=[], requests=lambda: list(running), put=list, run=list
+            slots={1: SimpleNamespace(free=lambda: 1)},
+            ready=[],
+            requests=lambda: list(running),
+            put=list,
+            run=list,
+            leased_until=inf,
         )
         self.shutdown = SimpleNamespace(handing_back=False)
         self.supervision = SimpleNamespace(lease_lost=self.lost.append)

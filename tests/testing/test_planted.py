@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import msgspec
 import pytest
 
@@ -65,7 +67,7 @@ def test_follow_ups_that_are_published_apart_from_the_acknowledgement(monkeypatc
 
 def test_a_lease_that_is_not_renewed(monkeypatch):
     async def never(self):
-        pass
+        self._worker.dispatch.leased_until = inf
 
     monkeypatch.setattr(Leases, "renew", never)
     assert "though nothing kept it from renewing" in found_within(50)
