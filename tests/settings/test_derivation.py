@@ -70,7 +70,7 @@ def test_a_retry_policy_is_completed() -> None:
         ({"region": "eu"}, 'the key "region" is not supported yet'),
         ({"result_expires": 3}, '"result_expires" is not one of its keys but a setting of its own'),
         ({"visibility_timeout": "3"}, 'key "visibility_timeout": "3" is not a number of seconds; write 3'),
-        ({"queue_order_strategy": "sort"}, 'did you mean "sorted"?'),
+        ({"body_encoding": "base46"}, 'did you mean "base64"?'),
         ({3: 4}, "the key 3 is not a string"),
     ],
 )

@@ -31,7 +31,7 @@ class TransportKeys(TypedDict, total=False):
     priority_steps: Annotated[Steps, Setting("Priorities that have a list of their own; 0, 3, 6 and 9.")]
     sep: Annotated[str, Setting("Between the name of a queue and its priority step; the bytes 06 and 16.")]
     queue_order_strategy: Annotated[
-        Literal["round_robin", "sorted", "priority"], Setting("Order in which the queues are looked at.")
+        Literal["round_robin"], Setting("Order in which the queues are looked at; no other is supported yet.")
     ]
     fanout_prefix: Annotated[
         bool | str, Setting("Put before the name of a broadcast channel; True is the number of the database.")
@@ -63,12 +63,13 @@ class TransportKeys(TypedDict, total=False):
     client_name: Annotated[str | None, Setting("Name of the connections on the server.")]
     confirm_publish: Annotated[bool, Setting("AMQP: publications are confirmed; they always are.")]
     client_properties: Annotated[Anything, Setting("AMQP: what the server shows of a connection.")]
+    login_method: Annotated[str | None, Setting("AMQP: as ``broker_login_method``, before which it counts.")]
     consumer_timeout: Annotated[
         Seconds,
         Setting("AMQP: the server's time limit for an acknowledgement, which longer tasks must evade; 1800."),
     ]
     body_encoding: Annotated[
-        Literal["base64", "utf-8"] | None, Setting("How the body is embedded in its envelope; base64.")
+        Literal["base64"], Setting("How the body is embedded in its envelope; no other way is supported yet.")
     ]
     clock: Annotated[Anything, Setting("The virtual clock of a store in memory.")]
 
@@ -81,9 +82,6 @@ class ResultTransportKeys(TypedDict, total=False):
     min_other_sentinels: Annotated[Count, Setting("A sentinel that knows fewer others is not believed.")]
     sentinel_kwargs: Annotated[
         Anything, Setting("How the sentinels are entered; these three are the broker's where none is given.")
-    ]
-    result_chord_ordered: Annotated[
-        bool, Setting("The body of a chord receives the results in the order of its header.")
     ]
     clock: Annotated[Anything, Setting("The virtual clock of a store in memory.")]
 
@@ -98,9 +96,9 @@ OPTION_TABLES: Final[dict[str, Any]] = {
 _FUTURE_OPTIONS: Final = """
     ack_emulation additional_connection_errors brpop_timeout connection_pool
     credential_provider data_folder_in data_folder_out deadletter_queue fifo_message_group_id interval_max
-    interval_start interval_step is_secure login_method max_retries polling_interval
+    interval_start interval_step is_secure max_retries polling_interval
     predefined_queues processed_folder queue_name_prefix queue_tags read_timeout reauth_check_interval region
-    reject_on_worker_lost retry_policy sentinels socket_read_size
+    reject_on_worker_lost result_chord_ordered retry_policy sentinels socket_read_size
     socket_settings ssl store_processed sts_role_arn sts_token_timeout unacked_mutex_expire unacked_mutex_key
     unacked_restore_interval
     unacked_restore_limit unacked_restore_throttle wait_time_seconds write_timeout

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator
-from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +10,6 @@ import pytest
 
 from celeriac.exceptions import ImproperlyConfigured
 from celeriac.stores.amqp.address import DEFAULT_HEARTBEAT, address_of
-from celeriac.stores.amqp.nodes import Nodes
 from celeriac.stores.options import StoreOptions
 
 
@@ -103,33 +100,3 @@ def test_a_key_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "pem").write_text("no certificate")
     with pytest.raises(ImproperlyConfigured):
         read("amqp://h", tls={"certfile": str(tmp_path / "pem")})
-
-
-def hosts(nodes: Nodes) -> str:
-    return "".join(node.host for node in nodes.order())
-
-
-def test_round_robin_stays_with_the_node_that_serves_and_goes_on_from_one_that_broke() -> None:
-    address = read("amqp://a;amqp://b;amqp://c")
-    nodes = Nodes(address)
-    assert hosts(nodes) == "abc"
-    nodes.connected(address.nodes[1])
-    assert hosts(nodes) == "bca"
-    nodes.broke(address.nodes[1])
-    assert hosts(nodes) == "cab"
-
-
-def test_shuffling_tries_every_node_and_the_broken_one_last() -> None:
-    address = read("amqp://a;amqp://b;amqp://c", failover_strategy="shuffle")
-    nodes = Nodes(address)
-    assert {hosts(nodes) for _ in range(200)} == {"abc", "acb", "bac", "bca", "cab", "cba"}
-    nodes.broke(address.nodes[1])
-    assert {hosts(nodes)[-1] for _ in range(50)} == {"b"}
-
-
-def test_the_user_may_bring_a_strategy() -> None:
-    def backwards(urls: list[str]) -> Iterator[str]:
-        return cycle(reversed(urls))
-
-    nodes = Nodes(read("amqp://a;amqp://b;amqp://c", failover_strategy=backwards))
-    assert hosts(nodes) == "cba"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import ssl
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -12,9 +12,10 @@ import msgspec
 
 from celeriac.exceptions import ImproperlyConfigured
 from celeriac.settings.suggestions import did_you_mean
+from celeriac.stores.failover import STRATEGIES, Strategy
 from celeriac.stores.options import StoreOptions
 
-__all__ = ["OPTIONS", "SCHEMES", "Address", "Node", "Strategy", "address_of"]
+__all__ = ["OPTIONS", "SCHEMES", "Address", "Node", "address_of"]
 
 _PLAIN: Final = ("amqp", "pyamqp", "librabbitmq")
 _TLS: Final = ("amqps",)
@@ -28,7 +29,6 @@ DEFAULT_HEARTBEAT: Final = 10
 """Seconds; a half-open connection is noticed after one and a half of that. RabbitMQ's guide advises 5 to 20."""
 _LONGEST_HEARTBEAT: Final = 65535
 _METHODS: Final = ("PLAIN", "AMQPLAIN", "EXTERNAL")
-STRATEGIES: Final = ("round-robin", "shuffle")
 _TLS_OPTIONS: Final = (
     "cert_reqs",
     "ca_certs",
@@ -53,9 +53,6 @@ _CERT_REQS: Final[dict[object, ssl.VerifyMode]] = {
     **{mode: mode for mode in ssl.VerifyMode},
 }
 _BETWEEN_URLS: Final = re.compile(r";\s*(?=[a-zA-Z][a-zA-Z0-9+.-]*://)")
-
-Strategy = Callable[[list[str]], Iterator[str]]
-"""A failover strategy of the user's: gets all URLs, yields them for ever in the order to try them."""
 
 
 class Node(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,7 +107,7 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
     nodes: tuple[Node, ...]
     heartbeat: int = DEFAULT_HEARTBEAT
     login_method: str | None = None
-    failover_strategy: str | Strategy = "round-robin"
+    failover_strategy: Strategy = "round-robin"
     client_properties: Mapping[str, Any] = {}
 
     @property
@@ -208,7 +205,7 @@ def _login_method(value: object) -> str | None:
     return str(value).upper()
 
 
-def _strategy(value: Any) -> str | Strategy:
+def _strategy(value: Any) -> Strategy:
     if callable(value):
         return cast(Strategy, value)
     if value is None or value in STRATEGIES:

@@ -12,10 +12,10 @@ from celeriac.stores.amqp.address import Node, address_of
 from celeriac.stores.amqp.channel import Channel
 from celeriac.stores.amqp.connection import Connection, State
 from celeriac.stores.amqp.errors import Disconnected, unreachable
-from celeriac.stores.amqp.nodes import Nodes
 from celeriac.stores.amqp.outages import Outages
 from celeriac.stores.backoff import Backoff
 from celeriac.stores.bounds import may_retry, seconds_within
+from celeriac.stores.failover import Order
 from celeriac.stores.options import StoreOptions
 
 __all__ = ["Link", "State"]
@@ -59,7 +59,7 @@ class Link:
     ) -> None:
         self._address: Final = address_of(options)
         self._options: Final = options
-        self._nodes: Final = Nodes(self._address)
+        self._order: Final = Order(self._address.failover_strategy, {node.url: node for node in self._address.nodes})
         self._backoff: Final = Backoff()
         self._on_broken = on_broken
         self._on_ready = on_ready
@@ -146,7 +146,7 @@ class Link:
             BrokerUnreachable: none answers, or one refuses us.
         """
         failure: BrokerUnreachable | None = None
-        for node in self._nodes.order():
+        for _, node in self._order.round():
             if self.state is State.CLOSED:
                 break
             try:
@@ -179,7 +179,7 @@ class Link:
         if self._backoff.failures:
             logger.info("connected to %s again (%s)", node.public, self.name)
         self._backoff.connected()
-        self._nodes.connected(node)
+        self._order.works(node.url)
         self._connection, self._node = connection, node
         self.generation += 1
         self.state = State.READY
@@ -192,7 +192,7 @@ class Link:
         if self.state is not State.READY or connection is None or node is None:
             return
         self.state = State.BROKEN
-        self._nodes.broke(node)
+        self._order.fails(node.url)
         now = asyncio.get_running_loop().time()
         self._backoff.broke(connection.made, now)
         logger.log(self._outages.level(now), "lost the connection to %s (%s): %s", node.public, self.name, error)

@@ -13,12 +13,12 @@ from celeriac.exceptions import BrokerRefused, BrokerUnreachable, OperationalErr
 from celeriac.stores.amqp.address import address_of
 from celeriac.stores.amqp.confirms import Refused
 from celeriac.stores.amqp.errors import Blocked, ChannelClosed, Disconnected, unreachable
-from celeriac.stores.amqp.nodes import Nodes
 from celeriac.stores.amqp.sync_channel import SyncChannel
 from celeriac.stores.amqp.sync_connection import IDLE_HEARTBEAT, connect
 from celeriac.stores.amqp.wire import Publication
 from celeriac.stores.backoff import pause_before
 from celeriac.stores.bounds import deadline_within, may_retry
+from celeriac.stores.failover import Order
 from celeriac.stores.options import StoreOptions
 
 __all__ = ["SyncPool"]
@@ -50,7 +50,7 @@ class SyncPool:
         self._address: Final = address_of(options)
         self._options: Final = options
         self._name: Final = name
-        self._nodes: Final = Nodes(self._address)
+        self._order: Final = Order(self._address.failover_strategy, {node.url: node for node in self._address.nodes})
         self._free: list[SyncChannel] = []
         self._pid = os.getpid()
         self.place: Final = self._address.public
@@ -144,7 +144,7 @@ class SyncPool:
         if isinstance(error, TimeoutError) and channel.connection.blocked is not None:
             self.give_back(channel)
             return
-        self._nodes.broke(channel.connection.node)
+        self._order.fails(channel.connection.node.url)
         channel.connection.drop()
 
     def _final(self, error: Exception, channel: SyncChannel | None, timeout: float) -> OperationalError:
@@ -197,9 +197,10 @@ class SyncPool:
             deadline: as for :meth:`take`.
             heartbeat: seconds; short for a connection that listens.
         """
-        nodes, timeout = self._nodes, self._options.connect_timeout
-        connection = connect(self._address, nodes.order(), deadline, timeout, self._name, heartbeat)
-        nodes.connected(connection.node)
+        nodes = [node for _, node in self._order.round()]
+        timeout = self._options.connect_timeout
+        connection = connect(self._address, nodes, deadline, timeout, self._name, heartbeat)
+        self._order.works(connection.node.url)
         return SyncChannel(connection, deadline)
 
     def give_back(self, channel: SyncChannel) -> None:
