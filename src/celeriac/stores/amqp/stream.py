@@ -43,7 +43,7 @@ logger = logging.getLogger("celeriac.stores.amqp")
 _OFFSET: Final = "x-stream-offset"
 _PREFETCH: Final = 500
 _ATTACH_AGAIN: Final = 0.1
-"""Seconds before who watches tries again to read a stream that could not be read."""
+"""Seconds before a stream that could not be read is tried again."""
 _READ_TIMEOUT: Final = 5.0
 """Seconds for reading to the end; the caller tries again later."""
 _PERSISTENT: Final = 2
@@ -69,6 +69,12 @@ def revocation_entries(revocations: Iterable[Revocation], lifetime: float) -> li
         entry({"id": each.task_id, "terminate": each.terminate, "signal": each.signal, "until": until})
         for each in revocations
     ]
+
+
+def _heard(attaching: asyncio.Task[None]) -> None:
+    """Take note of how it ended: those who waited for it may have given up before."""
+    if not attaching.cancelled():
+        attaching.exception()
 
 
 class Stream:
@@ -159,6 +165,7 @@ class Stream:
         except Disconnected as error:
             if isinstance(error, ChannelClosed) and not error.is_missing:
                 raise
+            await asyncio.sleep(_ATTACH_AGAIN)
             return False
         finally:
             del self._marks[mark]
@@ -169,6 +176,7 @@ class Stream:
             return
         if self._attaching is None or self._attaching.done():
             self._attaching = asyncio.create_task(self._begin())
+            self._attaching.add_done_callback(_heard)
         await asyncio.shield(self._attaching)
 
     async def _begin(self) -> None:
