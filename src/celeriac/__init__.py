@@ -15,7 +15,8 @@ from celeriac import current
 from celeriac.app.app import Celeriac
 from celeriac.app.shared import shared_task
 from celeriac.app.task import Task
-from celeriac.canvas.signature import Signature, maybe_signature, signature
+from celeriac.canvas import Signature, StampingVisitor, chain, chord, chunks, group, maybe_signature, signature
+from celeriac.canvas import xmap, xstarmap
 from celeriac.result import AsyncResult, EagerResult
 
 current_app = cast(Celeriac, current.Current(current.current_app))
@@ -28,11 +29,18 @@ __all__ = [
     "Celeriac",
     "EagerResult",
     "Signature",
+    "StampingVisitor",
     "Task",
     "__version__",
+    "chain",
+    "chord",
+    "chunks",
     "current_app",
     "current_task",
+    "group",
     "maybe_signature",
     "shared_task",
     "signature",
+    "xmap",
+    "xstarmap",
 ]

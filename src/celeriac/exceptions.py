@@ -312,6 +312,20 @@ class BackendError(CeleriacError):
     """Base of what goes wrong when results are stored or read."""
 
 
+class ChordsNotSupported(BackendError, NotImplementedError):
+    """The result backend cannot count the members of a chord's header, so its body would never run.
+
+    Args:
+        backend: The URL of the result backend.
+    """
+
+    def __init__(self, backend: str = "") -> None:
+        super().__init__(
+            f"chords need a result backend that counts their members, which {backend or 'this one'} does not: set "
+            "result_backend, for example to redis://localhost:6379/0, or use sqlite:// for both"
+        )
+
+
 class BackendGetMetaError(BackendError):
     """A result could not be read, after all attempts.
 

@@ -296,8 +296,11 @@ class Celeriac:
                     "the app must be finalised explicitly: call app.finalize() (autofinalize=False was given)"
                 )
             self.finalized = True
+            from celeriac.app.builtins import add_builtins
+
             for construct in tuple(current.shared_constructors):
                 construct(self)
+            add_builtins(self)
             for task in self._tasks.values():
                 annotate(self, task)
         self.on_after_finalize.send(sender=self)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from celeriac.app.ending import Ending
     from celeriac.result import ResultBase
     from celeriac.stores.store import Outgoing
 
@@ -30,6 +31,8 @@ class Context:
         own_children: results of the tasks that it sent, None when it sent none; ``children`` makes the list.
         own_follow_ups: messages that are published with the acknowledgement, None when there are none; ``follow_ups``
             makes the list.
+        own_ending: what the call itself has asked to follow it (``replace``, ``add_to_chord``), None without.
+        replaced: another task runs in its stead, under its id.
     """
 
     id: str | None = None
@@ -74,6 +77,8 @@ class Context:
     compression: str | None = None
     own_children: list[ResultBase] | None = None
     own_follow_ups: list[Outgoing] | None = None
+    own_ending: Ending | None = None
+    replaced: bool = False
 
     def __init__(self, *mappings: dict[str, Any], **values: Any) -> None:
         for mapping in mappings:

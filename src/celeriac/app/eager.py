@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from celeriac import current, serialization
 from celeriac.app import tracer as tracers
 from celeriac.app.arguments import check_containers
-from celeriac.app.callbacks import called_here
+from celeriac.app.ending import called_here
 from celeriac.app.context import Context
 from celeriac.app.making import annotate
 from celeriac.app.options import refuse_unknown

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Final
 from celeriac import envelope, serialization, signals
 from celeriac.app import logs
 from celeriac.app import tracer as tracers
-from celeriac.app.callbacks import unsupported
 from celeriac.app.context import Context
 from celeriac.app.finder import load_app
 from celeriac.app.trace import Trace
@@ -23,7 +22,7 @@ from celeriac.exceptions import (
 from celeriac.message import Message, body_of, upgrade
 from celeriac.pools.pool import Kind, Outcome, Work
 from celeriac.result.blocking import deny_join_result
-from celeriac.workflow import EMPTY, Embedded, Stored, parse
+from celeriac.workflow import EMPTY, parse
 
 if TYPE_CHECKING:
     from celeriac.app.app import Celeriac
@@ -120,7 +119,7 @@ class TaskRunner:
         message = envelope.decode(work.payload)
         headers, (args, kwargs, embed) = self._read(message)
         tracer = self._tracer(headers["task"])
-        workflow = EMPTY if embed == _EMPTY_EMBED else self._workflow(embed)
+        workflow = EMPTY if embed == _EMPTY_EMBED else parse(embed)
         properties = message.properties
         delivery = properties.get("delivery_info")
         if not isinstance(delivery, dict):
@@ -150,7 +149,8 @@ class TaskRunner:
             losses=work.losses,
         )
         if workflow is not EMPTY:
-            context.callbacks, context.errbacks, context.chain = workflow.callbacks, workflow.errbacks, workflow.chain
+            context.callbacks, context.errbacks = workflow.callbacks, workflow.errbacks
+            context.chain, context.chord = workflow.chain, workflow.chord
         return Trace(tracer, context, args, kwargs, workflow, work.number)
 
     def _read(self, message: Message) -> tuple[dict[str, Any], Any]:
@@ -174,17 +174,6 @@ class TaskRunner:
             task = self.app.tasks[name]
             tracer = self._tracers[name] = tracers.build_tracer(self.app, task, self.hostname, self.describe)
         return tracer
-
-    def _workflow(self, embed: Any) -> Embedded:
-        workflow = parse(embed)
-        if isinstance(workflow, Stored):
-            raise UnsupportedOption("the message refers to a stored workflow, which this release cannot read yet")
-        what = unsupported(workflow)
-        if what is not None:
-            raise UnsupportedOption(
-                f"the task is {what}, which this release cannot go on with yet; replay it with a later one"
-            )
-        return workflow
 
 
 def _verdict(work: Work) -> Exception:

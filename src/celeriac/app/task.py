@@ -288,6 +288,61 @@ class Task(Generic[P, R]):
         """
         return retry(self, args, kwargs, exc, throw, eta, countdown, max_retries, options)
 
+    def replace(self, sig: Any, visitor: Any = None) -> Any:
+        """Let a signature run in this call's stead: ``raise self.replace(sig)``.
+
+        It has this call's id, its place in a chain, group or chord, its callbacks and its errbacks. It is sent with the
+        acknowledgement of this call, in one step. A group becomes a chord whose body returns the list of its results.
+
+        Args:
+            sig: what runs instead.
+            visitor: stamps it.
+
+        Raises:
+            Ignore: always, in a worker: this call has no result of its own. Eagerly its value is returned.
+            ImproperlyConfigured: it is an empty chain, or has a chord of its own.
+        """
+        from celeriac.app.replacing import replace
+
+        return replace(self, sig, visitor)
+
+    def add_to_chord(self, sig: Any, lazy: bool = False) -> Any:
+        """Add a member to the chord whose header this call is a member of; the body waits for it too.
+
+        It is sent with the acknowledgement of this call, in one step.
+
+        Args:
+            sig: the new member.
+            lazy: do not send it: you will.
+
+        Returns:
+            Its result; the signature, when ``lazy``.
+
+        Raises:
+            ValueError: this call is no member of a chord.
+        """
+        from celeriac.app.replacing import add_to_chord
+
+        return add_to_chord(self, sig, lazy)
+
+    def chunks(self, it: Any, n: int) -> Any:
+        """This task for many items (its arguments), in parts of ``n`` items, a message each."""
+        from celeriac.canvas.maps import chunks
+
+        return chunks(self.s(), it, n, app=self.app)
+
+    def map(self, it: Any) -> Any:
+        """This task for each item, in one message."""
+        from celeriac.canvas.maps import xmap
+
+        return xmap(self.s(), it, app=self.app)
+
+    def starmap(self, it: Any) -> Any:
+        """This task for each item (its arguments), in one message."""
+        from celeriac.canvas.maps import xstarmap
+
+        return xstarmap(self.s(), it, app=self.app)
+
     def update_state(
         self, task_id: str | None = None, state: str | None = None, meta: Any = None, **extra: Any
     ) -> None:

@@ -15,9 +15,9 @@ from time import perf_counter
 from typing import Any
 
 from celeriac import current, documents, signals
-from celeriac.app.callbacks import follow_ups_of_failure, follow_ups_of_success
 from celeriac.app.context import Context
 from celeriac.app.einfo import ExceptionInfo
+from celeriac.app.ending import Ending
 from celeriac.app.exchanging import Exchanging
 from celeriac.app.retrying import retry
 from celeriac.app.tracer import Tracer
@@ -166,9 +166,12 @@ class Trace:
         tracer, context = self.tracer, self.context
         self.value, self.state = value, SUCCESS
         try:
-            follow_ups = self._own_follow_ups()
-            if self.workflow is not EMPTY:
-                follow_ups = [*follow_ups, *follow_ups_of_success(tracer.app, context, self.workflow, value)]
+            follow_ups, effects = self._own_follow_ups(), None
+            if self.workflow is not EMPTY or context.own_ending is not None:
+                ending = Ending(tracer.app, context)
+                ending.succeeded(self.workflow, value)
+                ending.part(self.workflow, SUCCESS, value)
+                follow_ups, effects = [*follow_ups, *ending.follow_ups], ending.effects()
             result = None if self._ignored() else self._document(SUCCESS, value, None)
         except Exception as error:  # the result cannot be sent: the call failed, and the outcome says why
             return self._internal_error(error)
@@ -180,7 +183,7 @@ class Trace:
             SUCCESS,
             result,
             follow_ups,
-            None,
+            effects,
             saferepr(value, tracer.max_repr) if tracer.describe else "",
         )
 
@@ -202,7 +205,10 @@ class Trace:
             return self._retried(error)
         if isinstance(error, Ignore):
             self.state = IGNORED
-            return self._outcome(Kind.IGNORE, None, repr(error))
+            ending = self._ending()
+            if ending is not None and not self.context.replaced:
+                ending.ignored(self.workflow)
+            return self._outcome(Kind.IGNORE, None, repr(error), ending=ending)
         if isinstance(error, Reject):
             if error.requeue:
                 self.state = REJECTED
@@ -229,15 +235,15 @@ class Trace:
         result = None
         if not self._ignored():
             result = self._document(RETRY, encode_exception(reason, self._serializer()), einfo.traceback)
-        return self._outcome(Kind.RETRY, result, str(error), einfo.traceback)
+        return self._outcome(Kind.RETRY, result, str(error), einfo.traceback, self._ending())
 
     def _failed(self, error: BaseException, kind: Kind) -> Outcome:
         tracer, context = self.tracer, self.context
         self.state = FAILURE
         einfo = ExceptionInfo(error)
-        follow_ups: list[Outgoing] = []
-        if self.workflow is not EMPTY:
-            follow_ups = follow_ups_of_failure(tracer.app, context, self.workflow, error, einfo.traceback)
+        ending = self._ending()
+        if ending is not None:
+            ending.failed(self.workflow, error, einfo.traceback)
         self._safely(tracer.task.on_failure, error, context.id, self.args, self.kwargs, einfo)
         if signals.task_failure:
             signals.task_failure.send(
@@ -252,8 +258,7 @@ class Trace:
         result = None
         if not self._ignored() or tracer.store_errors:
             result = self._document(FAILURE, encode_exception(error, self._serializer()), einfo.traceback)
-        outcome = self._outcome(kind, result, saferepr(error, tracer.max_repr), einfo.traceback)
-        outcome.follow_ups = [*outcome.follow_ups, *follow_ups]
+        outcome = self._outcome(kind, result, saferepr(error, tracer.max_repr), einfo.traceback, ending)
         outcome.expected = isinstance(error, tracer.throws) if tracer.throws else False
         return outcome
 
@@ -296,9 +301,20 @@ class Trace:
         follow_ups = self.context.own_follow_ups
         return [] if follow_ups is None else follow_ups
 
-    def _outcome(self, kind: Kind, result: bytes | None, text: str, trace: str | None = None) -> Outcome:
+    def _ending(self) -> Ending | None:
+        """What follows from the call; None when nothing can."""
+        if self.workflow is EMPTY and self.context.own_ending is None:
+            return None
+        return Ending(self.tracer.app, self.context)
+
+    def _outcome(
+        self, kind: Kind, result: bytes | None, text: str, trace: str | None = None, ending: Ending | None = None
+    ) -> Outcome:
         runtime = perf_counter() - self.started
-        return Outcome(self.number, kind, runtime, self.state, result, self._own_follow_ups(), None, text, trace)
+        follow_ups, effects = self._own_follow_ups(), None
+        if ending is not None:
+            follow_ups, effects = [*follow_ups, *ending.follow_ups], ending.effects()
+        return Outcome(self.number, kind, runtime, self.state, result, follow_ups, effects, text, trace)
 
     def _safely(self, hook: Any, *args: Any) -> None:
         """Call a hook of the task; what it raises is logged and changes nothing."""

@@ -1,23 +1,32 @@
-"""A signature: one call of a task as a value, to be sent, linked or put into messages (protocol.md, section 3)."""
+"""A signature: one call of a task as a value, to be sent, linked or put into messages (protocol.md, section 3).
+
+Chains, groups and chords are signatures of a kind of their own (``subtask_type``), which :meth:`Signature.from_dict`
+finds. Freezing gives everything in a workflow its id and its place; what is frozen already keeps both.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar
 
 from celeriac.current import current_app
 from celeriac.ids import new_task_id
 
 if TYPE_CHECKING:
     from celeriac.app.app import Celeriac
-    from celeriac.result import AsyncResult
+    from celeriac.canvas.stamping import StampingVisitor
+    from celeriac.result import AsyncResult, ResultBase
 
-__all__ = ["Signature", "as_data", "maybe_signature", "signature"]
+__all__ = ["PlainData", "Signature", "as_data", "maybe_signature", "signature"]
+
+S = TypeVar("S", bound="type[Signature]")
 
 
 PINNED: Final = ("group_id", "stamped_headers", "stamps")
 """Options that a signature keeps once it has them."""
+LINKS: Final = ("link", "link_error")
+"""Options that hold signatures."""
 
 
 class Signature(dict[str, Any]):
@@ -32,6 +41,9 @@ class Signature(dict[str, Any]):
         immutable: ignore arguments that are given later (a callback does not get its parent's result).
         app: the app that sends it; the current one when there is none.
     """
+
+    TYPES: ClassVar[dict[str, type[Signature]]] = {}
+    """The kinds of workflows, by ``subtask_type``, and those that only their task's name tells, by that."""
 
     _app: Celeriac | None = None
 
@@ -66,6 +78,31 @@ class Signature(dict[str, Any]):
             subtask_type=subtask_type,
             immutable=immutable,
         )
+
+    @classmethod
+    def register_type(cls, name: str | None = None) -> Callable[[S], S]:
+        """Decorate a class of signatures of a kind; its own name is the kind's when none is given."""
+
+        def register(kind: S) -> S:
+            cls.TYPES[name or kind.__name__] = kind
+            return kind
+
+        return register
+
+    @classmethod
+    def from_dict(cls, d: Mapping[str, Any], app: Celeriac | None = None) -> Signature:
+        """The signature of a mapping, of the class that its kind has."""
+        kind = cls.TYPES.get(d.get("subtask_type") or "") or cls.TYPES.get(d.get("task") or "") or Signature
+        return kind.of_mapping(d, app)
+
+    @classmethod
+    def of_mapping(cls, d: Mapping[str, Any], app: Celeriac | None = None) -> Self:
+        """A copy of a mapping that is of this very class."""
+        made = cls.__new__(cls)
+        dict.__init__(made, d)
+        made["options"] = dict(d.get("options") or {})
+        made._app = app or (d._app if isinstance(d, Signature) else None)
+        return made
 
     @property
     def app(self) -> Celeriac:
@@ -121,6 +158,31 @@ class Signature(dict[str, Any]):
         """The id that it is sent under, once frozen."""
         return self.options.get("task_id")
 
+    @property
+    def parent_id(self) -> str | None:
+        """The id of the task that sends it, where that was said."""
+        return self.options.get("parent_id")
+
+    @property
+    def root_id(self) -> str | None:
+        """The id of the first task of its workflow, where that was said."""
+        return self.options.get("root_id")
+
+    @property
+    def type(self) -> Any:
+        """The task.
+
+        Raises:
+            NotRegistered: its app does not know it.
+        """
+        return self.app.task_named(self.task)
+
+    @property
+    def AsyncResult(self) -> Callable[..., AsyncResult[Any]]:  # noqa: N802 - the name is Celery's
+        """What makes handles of its results."""
+        task = self.app.tasks.get(self.task)
+        return self.app.AsyncResult if task is None else task.AsyncResult
+
     def merged(
         self, args: Any = (), kwargs: dict[str, Any] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[tuple[Any, ...], dict[str, Any], dict[str, Any]]:
@@ -140,8 +202,11 @@ class Signature(dict[str, Any]):
     def clone(self, args: Any = (), kwargs: dict[str, Any] | None = None, **options: Any) -> Signature:
         """A copy, with arguments and options merged in."""
         new_args, new_kwargs, new_options = self.merged(args, kwargs, options)
-        copy = type(self)(dict(self), app=self._app)
+        copy = self.of_mapping(self)
         copy.update(args=new_args, kwargs=new_kwargs, options=new_options)
+        for name in LINKS:
+            if isinstance(new_options.get(name), list):
+                new_options[name] = list(new_options[name])
         return copy
 
     partial = clone
@@ -175,24 +240,38 @@ class Signature(dict[str, Any]):
         root_id: str | None = None,
         parent_id: str | None = None,
         group_index: int | None = None,
-    ) -> AsyncResult[Any]:
-        """Give it its id now, unless it has one, and its place in a workflow; returns the result that it will have."""
+    ) -> ResultBase:
+        """Give it its id now, unless it has one, and its place in a workflow.
+
+        Args:
+            _id: its id.
+            group_id, group_index: the group that it is a member of, and its position there.
+            chord: the body of the chord whose header it is a member of, a signature or its mapping.
+            root_id, parent_id: the first task of the workflow, and the one that sends this one.
+
+        Returns:
+            The result that it will have.
+        """
         options = self.options
         if options.get("task_id") is None:
             options["task_id"] = _id or new_task_id()
-        place = {
-            "group_id": group_id,
-            "chord": chord,
-            "root_id": root_id,
-            "parent_id": parent_id,
-            "group_index": group_index,
-        }
-        for name, value in place.items():
-            if value is not None:
-                options.setdefault(name, value)
-        return self.app.AsyncResult(options["task_id"], task_name=self.task)
+        if group_id is not None:
+            options.setdefault("group_id", group_id)
+        if group_index is not None:
+            options.setdefault("group_index", group_index)
+        if chord is not None:
+            options.setdefault("chord", chord)
+        if root_id is not None:
+            options.setdefault("root_id", root_id)
+        if parent_id is not None:
+            options.setdefault("parent_id", parent_id)
+        return self.app.result_of(options["task_id"], self.task, False)
 
-    def apply_async(self, args: Any = (), kwargs: dict[str, Any] | None = None, **options: Any) -> AsyncResult[Any]:
+    def completions(self) -> int:
+        """How many tasks must end until it is done, for the chord that waits for it."""
+        return 1
+
+    def apply_async(self, args: Any = (), kwargs: dict[str, Any] | None = None, **options: Any) -> Any:
         """Send it, with arguments prepended and options merged."""
         new_args, new_kwargs, new_options = self.merged(args, kwargs, options)
         task = self.app.tasks.get(self.task)
@@ -200,9 +279,7 @@ class Signature(dict[str, Any]):
             return task.apply_async(new_args, new_kwargs, **new_options)
         return self.app.send_task(self.task, new_args, new_kwargs, **new_options)
 
-    async def aapply_async(
-        self, args: Any = (), kwargs: dict[str, Any] | None = None, **options: Any
-    ) -> AsyncResult[Any]:
+    async def aapply_async(self, args: Any = (), kwargs: dict[str, Any] | None = None, **options: Any) -> Any:
         """Send it without blocking the event loop."""
         new_args, new_kwargs, new_options = self.merged(args, kwargs, options)
         task = self.app.tasks.get(self.task)
@@ -210,43 +287,84 @@ class Signature(dict[str, Any]):
             return await task.aapply_async(new_args, new_kwargs, **new_options)
         return await self.app.asend_task(self.task, new_args, new_kwargs, **new_options)
 
-    def delay(self, *args: Any, **kwargs: Any) -> AsyncResult[Any]:
+    def delay(self, *args: Any, **kwargs: Any) -> Any:
         """Send it with these arguments."""
         return self.apply_async(args, kwargs)
 
-    async def adelay(self, *args: Any, **kwargs: Any) -> AsyncResult[Any]:
+    async def adelay(self, *args: Any, **kwargs: Any) -> Any:
         """Send it with these arguments without blocking the event loop."""
         return await self.aapply_async(args, kwargs)
 
     def apply(self, args: Any = (), kwargs: dict[str, Any] | None = None, **options: Any) -> Any:
         """Run it here and now; returns an EagerResult."""
         new_args, new_kwargs, new_options = self.merged(args, kwargs, options)
-        return self.app.task_named(self.task).apply(new_args, new_kwargs, **new_options)
+        given = {name: value for name, value in new_options.items() if value is not None}
+        return self.app.task_named(self.task).apply(new_args, new_kwargs, **given)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         new_args, new_kwargs, _ = self.merged(args, kwargs)
         return self.app.task_named(self.task)(*new_args, **new_kwargs)
 
-    def link(self, callback: Signature) -> Signature:
+    # -- links and stamps --------------------------------------------------------------------------------------------
+
+    def link(self, callback: Any) -> Any:
         """Add a callback that gets the result; returns the callback."""
-        return self._append("link", callback)
+        return self.append_to_list_option("link", callback)
 
-    def link_error(self, errback: Signature) -> Signature:
+    def link_error(self, errback: Any) -> Any:
         """Add a callback for failures; returns the callback."""
-        return self._append("link_error", errback)
+        return self.append_to_list_option("link_error", errback)
 
-    def on_error(self, errback: Signature) -> Signature:
+    def on_error(self, errback: Any) -> Self:
         """As link_error, but returns itself, for chaining calls."""
         self.link_error(errback)
         return self
 
-    def _append(self, option: str, value: Signature) -> Signature:
-        linked = self.options.get(option)
-        values = list(linked) if isinstance(linked, (list, tuple)) else [linked] if linked else []
-        if value not in values:
-            values.append(value)
-        self.options[option] = values
+    def append_to_list_option(self, key: str, value: Any) -> Any:
+        """Add a value to an option that is a list, unless it is there; returns the value."""
+        self.extend_list_option(key, [value])
         return value
+
+    def extend_list_option(self, key: str, value: Any) -> None:
+        """Add values to an option that is a list, those that are not there."""
+        values = listed(self.options.get(key))
+        values.extend(each for each in listed(value) if each not in values)
+        self.options[key] = values
+
+    def flatten_links(self) -> list[Signature]:
+        """Itself and everything that is linked to it, to those, and so on."""
+        found: list[Signature] = [self]
+        for callback in listed(self.options.get("link")):
+            linked = maybe_signature(callback, self._app)
+            if linked is not None:
+                found += linked.flatten_links()
+        return found
+
+    def stamp(self, visitor: StampingVisitor | None = None, append_stamps: bool = False, **headers: Any) -> None:
+        """Stamp it and what is linked to it.
+
+        Args:
+            visitor: says which stamps each signature gets.
+            append_stamps: collect the values of a stamp that is there already in a list, instead of replacing it.
+            **headers: stamps by name; ``stamped_headers`` may list their names.
+        """
+        from celeriac.canvas.stamping import stamp
+
+        stamp(self, visitor, append_stamps, headers)
+
+    def stamp_links(self, visitor: StampingVisitor | None, append_stamps: bool = False, **headers: Any) -> None:
+        """Stamp what is linked to it only."""
+        from celeriac.canvas.stamping import stamp_links
+
+        stamp_links(self, visitor, append_stamps, headers)
+
+    def __or__(self, other: Any) -> Any:
+        from celeriac.canvas.folding import joined
+
+        return joined(self, other)
+
+    def __ior__(self, other: Any) -> Any:  # type: ignore[override, misc]  # a mapping's own operator merges
+        return self.__or__(other)
 
     def reprcall(self, *args: Any, **kwargs: Any) -> str:
         """The call as text, with further arguments merged in."""
@@ -265,18 +383,46 @@ class Signature(dict[str, Any]):
         return self.clone()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Signature:
-        copy = type(self)(deepcopy(dict(self), memo), app=self._app)
+        copy = self.of_mapping(deepcopy(dict(self), memo), self._app)
         memo[id(self)] = copy
         return copy
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (dict(self),)
+        return Signature.from_dict, (dict(self),)
+
+
+class PlainData:
+    """A signature's plain mapping that was made already, for those who would make it again and again.
+
+    Args:
+        data: the mapping; shared, so nobody changes it.
+    """
+
+    __slots__ = ("data",)
+
+    def __init__(self, data: dict[str, Any]) -> None:
+        self.data = data
+
+    def __bool__(self) -> bool:
+        return bool(self.data)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> PlainData:
+        return self
+
+
+def listed(value: Any) -> list[Any]:
+    """The values of an option that is one value, several, or none."""
+    if isinstance(value, (list, tuple)):
+        return list(value)
+    return [value] if value else []
 
 
 def as_data(value: Any) -> Any:
     """A value in which every signature, however deep, is the plain mapping that peers of any kind can read."""
     if isinstance(value, Signature) or type(value) is dict:
         return {key: as_data(part) for key, part in value.items()}
+    if type(value) is PlainData:
+        return value.data
     if type(value) is list or type(value) is tuple:
         return type(value)(as_data(part) for part in value)
     return value
@@ -288,14 +434,26 @@ def signature(task: Any, *args: Any, **kwargs: Any) -> Signature:
         app = kwargs.pop("app", None)
         if args or kwargs:
             raise TypeError("a copy of a signature takes no arguments; merge them in with clone(args, kwargs)")
-        return Signature(task, app=app).clone()
+        return (task if isinstance(task, Signature) else Signature.from_dict(task, app)).clone()
     return Signature(task, *args, **kwargs)
 
 
-def maybe_signature(value: Any, app: Celeriac | None = None) -> Signature | None:
-    """A signature from a mapping or a signature; None stays None."""
-    if value is None:
+def maybe_signature(d: Any, app: Celeriac | None = None, clone: bool = False) -> Signature | None:
+    """A signature from a mapping or a signature; None stays None.
+
+    Args:
+        d: the mapping.
+        app: the app that is to send it.
+        clone: copy what is a signature already.
+    """
+    if d is None:
         return None
-    if isinstance(value, Signature):
-        return value if app is None else value.of_app(app)
-    return Signature(value, app=app)
+    if not isinstance(d, Signature):
+        return Signature.from_dict(d, app)
+    found = d.clone() if clone else d
+    return found if app is None else found.of_app(app)
+
+
+def signatures(values: Iterable[Any], app: Celeriac | None = None) -> list[Signature]:
+    """Signatures from signatures and mappings."""
+    return [each if isinstance(each, Signature) else Signature.from_dict(each, app) for each in values]

@@ -169,7 +169,7 @@ def _select_queues(app: Celeriac, running: Worker) -> None:
 
     if signals.celeryd_after_setup:
         signals.celeryd_after_setup.send(sender=running.options.hostname, instance=running, conf=app.conf)
-        running.queues[:] = list(app.queues.consumed)
+        running.queues[:] = app.queues.received
 
 
 def _tell(app: Celeriac, running: Worker, quiet: bool) -> None:

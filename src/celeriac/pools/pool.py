@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from celeriac.stores.store import ChordPart, Outgoing
+from celeriac.stores.store import Effects, Outgoing
 
 __all__ = [
     "Child",
@@ -82,7 +82,7 @@ class Outcome(msgspec.Struct, array_like=True):
         state: the state stored, such as ``"SUCCESS"``.
         result: the encoded result document, None when nothing is stored.
         follow_ups: messages to publish with the acknowledgement.
-        chord_part: counted with the acknowledgement.
+        effects: what else becomes final with the acknowledgement.
         text: for people and events: repr of the result, or of the exception, or the reason of a reject.
         traceback: of a failure or retry.
         expected: the exception is one of the task's ``throws``.
@@ -94,7 +94,7 @@ class Outcome(msgspec.Struct, array_like=True):
     state: str = ""
     result: bytes | None = None
     follow_ups: list[Outgoing] = []
-    chord_part: ChordPart | None = None
+    effects: Effects | None = None
     text: str = ""
     traceback: str | None = None
     expected: bool = False

@@ -28,6 +28,7 @@ class Queues:
         settings: The application's.
 
     Attributes:
+        workflow: The queue of what goes on with workflows: our own workers' own, which none is told to consume.
         on_change: Functions that are called when a queue became known or another.
     """
 
@@ -36,6 +37,7 @@ class Queues:
         self._queues: dict[str, Queue] = {}
         self._aliases: dict[str, str] = {}
         self._consumed: list[str] = []
+        self.workflow = self._workflow()
         self.on_change: list[Callable[[], object]] = []
         for queue in _declared(settings):
             self.add(queue)
@@ -57,6 +59,8 @@ class Queues:
 
     def get(self, name: str) -> Queue | None:
         """Return a known queue; none is created."""
+        if name == self.workflow.name:
+            return self.workflow
         return self._queues.get(self._aliases.get(name, name))
 
     @property
@@ -68,6 +72,11 @@ class Queues:
     def consumed(self) -> dict[str, Queue]:
         """The queues that a worker consumes: those selected, otherwise all that were declared."""
         return {name: self._queues[name] for name in self._consumed}
+
+    @property
+    def received(self) -> list[str]:
+        """The names of all queues that a worker receives from: those it consumes, and the workflow queue."""
+        return [*self._consumed, self.workflow.name]
 
     def add(self, queue: Queue | Any, **options: Any) -> Queue:
         """Declare a queue, or a name with options as :meth:`Queue.named` takes them, and return it completed."""
@@ -128,6 +137,10 @@ class Queues:
         exchange = Exchange(name, settings.task_create_missing_queue_exchange_type or "direct")
         kind = settings.task_create_missing_queue_type
         return self._keep(self._complete(Queue(name, exchange, name, type=None if kind == "classic" else kind)))
+
+    def _workflow(self) -> Queue:
+        name, kind = f"{self._settings.task_default_queue}.workflow", self._settings.task_default_queue_type
+        return self._complete(Queue(name, Exchange(name), name, type=None if kind == "classic" else kind))
 
     def _default(self) -> Queue:
         kind = self._settings.task_default_queue_type

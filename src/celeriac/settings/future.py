@@ -50,7 +50,7 @@ _NAMES: Final = """
     s3_secret_access_key security_cert_store:CELERY_SECURITY_CERT_STORE
     security_certificate:CELERY_SECURITY_CERTIFICATE security_digest:CELERY_SECURITY_DIGEST
     security_key:CELERY_SECURITY_KEY security_key_password:CELERY_SECURITY_KEY_PASSWORD
-    task_allow_error_cb_on_chord_header:CELERY_ALLOW_ERROR_CB_ON_CHORD_HEADER task_retry_on_worker_lost
+    task_retry_on_worker_lost
     worker_agent:CELERYD_AGENT worker_autoscaler:CELERYD_AUTOSCALER
     worker_cancel_long_running_tasks_on_connection_loss:CELERYD_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS
     worker_consumer:CELERYD_CONSUMER worker_deduplicate_successful_tasks:CELERYD_DEDUPLICATE_SUCCESSFUL_TASKS

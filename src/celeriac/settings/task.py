@@ -138,6 +138,13 @@ class TaskSettings(ResultSettings, frozen=True, kw_only=True):
     task_create_missing_queue_exchange_type: Annotated[
         str | None, Setting("Exchange type of queues created so.", "CELERY_CREATE_MISSING_QUEUE_EXCHANGE_TYPE")
     ] = None
+    task_allow_error_cb_on_chord_header: Annotated[
+        bool,
+        Setting("chord.link_error() links to the header's members too.", "CELERY_ALLOW_ERROR_CB_ON_CHORD_HEADER"),
+    ] = False
+    task_workflow_embed: Annotated[
+        bool, Setting("Workflows travel whole in their messages, however large: for workers of Celery among ours.")
+    ] = False
     task_inherit_parent_priority: Annotated[
         bool, Setting("A task sent by a task has its priority.", "CELERY_INHERIT_PARENT_PRIORITY")
     ] = False

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from celeriac.stores.chords import size_of
 from celeriac.stores.duplicates import Duplicates
 from celeriac.stores.steps import UNREACHABLE, Steps, Stored
 from celeriac.stores.store import Disposition, Settlement
@@ -165,6 +166,6 @@ def _look_at(storing: asyncio.Future[Stored]) -> None:
 
 
 def _size_of(settlement: Settlement) -> int:
-    """Bytes of results in a settlement."""
-    result, part = settlement.result, settlement.chord_part
-    return (0 if result is None else len(result.payload)) + (0 if part is None else len(part.payload))
+    """Bytes of results and effects in a settlement."""
+    size = 0 if settlement.result is None else len(settlement.result.payload)
+    return size if settlement.effects is None else size + size_of(settlement.effects)

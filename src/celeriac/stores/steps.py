@@ -10,7 +10,8 @@ from typing import Final
 import msgspec
 
 from celeriac.exceptions import BackendError, OperationalError, StoreError
-from celeriac.stores.store import Disposition, Outgoing, Received, Settlement, Store
+from celeriac.stores.chords import may_complete
+from celeriac.stores.store import Completed, Disposition, Outgoing, Received, Settlement, Store
 
 __all__ = ["UNREACHABLE", "Steps", "Stored", "says_anything", "without_result"]
 
@@ -36,8 +37,8 @@ class Stored(msgspec.Struct):
 class Steps:
     """Does the steps for batches of settlements; each may be repeated, by this process or by another one.
 
-    1. ``store``: the backend stores results and chord parts; for settlements with follow-ups, if the broker is not
-       atomic, a record in the same step.
+    1. ``store``: the backend stores results and effects; for settlements with follow-ups or with parts that may
+       complete chords, if the broker is not atomic, a record in the same step.
     2. ``finish``: the broker publishes the follow-ups of the records and confirms them; the records are marked while
        the broker acknowledges. Everything else is one step of the broker.
     3. Marks that the backend did not take travel with the next ``store``, or with ``mark``. Until then they are
@@ -61,10 +62,12 @@ class Steps:
 
     def concerns_backend(self, settlement: Settlement) -> bool:
         """The backend has something to store for it."""
-        return settlement.result is not None or settlement.chord_part is not None or self._is_recorded(settlement)
+        return settlement.result is not None or settlement.effects is not None or self._is_recorded(settlement)
 
     def _is_recorded(self, settlement: Settlement) -> bool:
-        return bool(settlement.follow_ups and settlement.identity) and self.recording
+        if not settlement.identity or not self.recording:
+            return False
+        return bool(settlement.follow_ups) or may_complete(settlement.effects)
 
     async def store(self, settlements: Sequence[Settlement], again: bool = False) -> Stored:
         """The first step.
@@ -73,7 +76,7 @@ class Steps:
             settlements: of which each concerns the backend.
             again: a second look: whoever stored a record before us and has not marked it by now is taken for dead.
         """
-        if not any(map(self._is_recorded, settlements)):
+        if not any(self._is_recorded(each) or may_complete(each.effects) for each in settlements):
             await self._backend.settle([_only_result(each) for each in settlements])
             return Stored([without_result(each) for each in settlements], [])
         marks = list(self._unmarked)
@@ -82,7 +85,9 @@ class Steps:
         self._forget(marks)
         stored = Stored([], [])
         for settlement, record in zip(settlements, records, strict=True):
-            if record and not again:
+            if isinstance(record, Completed):
+                stored.ready.append(without_result(settlement, [*record.completions, *settlement.follow_ups]))
+            elif record and not again:
                 stored.doubtful.append(settlement)
             else:
                 stored.ready.append(without_result(settlement, record))
@@ -145,15 +150,15 @@ def says_anything(settlement: Settlement) -> bool:
 def without_result(settlement: Settlement, follow_ups: Sequence[Outgoing] | None = None) -> Settlement:
     """The broker's half of a settlement, with other follow-ups unless these are None."""
     if follow_ups is not None:
-        return msgspec.structs.replace(settlement, result=None, chord_part=None, follow_ups=follow_ups)
-    if settlement.result is None and settlement.chord_part is None:
+        return msgspec.structs.replace(settlement, result=None, effects=None, follow_ups=follow_ups)
+    if settlement.result is None and settlement.effects is None:
         return settlement
-    return msgspec.structs.replace(settlement, result=None, chord_part=None)
+    return msgspec.structs.replace(settlement, result=None, effects=None)
 
 
 def _only_result(settlement: Settlement) -> Settlement:
     """The backend's half of a settlement without a record."""
-    return Settlement(b"", Disposition.NONE, result=settlement.result, chord_part=settlement.chord_part)
+    return Settlement(b"", Disposition.NONE, result=settlement.result, effects=settlement.effects)
 
 
 def _publication(settlement: Settlement) -> Settlement:

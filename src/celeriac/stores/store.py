@@ -11,7 +11,7 @@ The rules that every store keeps, and that the conformance suite in ``tests/stor
 
 - A message is in exactly one place at every instant: ready, held, in flight, dead; a crash between two calls moves
   none.
-- ``settle`` is one atomic step for each settlement: acknowledgement, result, follow-ups and chord part happen together
+- ``settle`` is one atomic step for each settlement: acknowledgement, result, follow-ups and effects happen together
   or, when the claim is stale, not at all. (A broker that is not able to says so in ``Capabilities.atomic``.)
 - Time is the store's clock.
 - A stored SUCCESS is never replaced by another state.
@@ -29,12 +29,16 @@ __all__ = [
     "REVOCATIONS",
     "Capabilities",
     "ChordPart",
+    "Completed",
     "DeadLetter",
     "Delivery",
     "Disposition",
+    "Document",
+    "Effects",
     "Outgoing",
     "QueueCounts",
     "Received",
+    "Recorded",
     "ResultRecord",
     "Revocation",
     "Settlement",
@@ -100,7 +104,7 @@ class Disposition(enum.IntEnum):
     DEAD_LETTER = 4
     """To the dead-letter queue, with ``reason``."""
     NONE = 5
-    """It was acknowledged before (early acknowledgement): only result, follow-ups and chord part are stored."""
+    """It was acknowledged before (early acknowledgement): only result, follow-ups and effects are stored."""
 
 
 class ResultRecord(msgspec.Struct, array_like=True, frozen=True):
@@ -130,7 +134,8 @@ class ChordPart(msgspec.Struct, array_like=True, frozen=True):
         index: the member's position in the header.
         task_id: the member.
         size: members in the whole header, when the message says so.
-        payload: its encoded result.
+        payload: its encoded state and result, as :meth:`Store.chord_parts` returns it.
+        completion: the message that is published in the same step when this part is the last one that was missing.
     """
 
     group_id: str
@@ -138,6 +143,42 @@ class ChordPart(msgspec.Struct, array_like=True, frozen=True):
     task_id: str
     size: int | None
     payload: bytes
+    completion: Outgoing | None = None
+
+
+class Document(msgspec.Struct, array_like=True, frozen=True):
+    """Something that is stored beside the results, by its kind and its name.
+
+    Attributes:
+        kind: ``"group"`` (a saved GroupResult), ``"flow"`` (a workflow that messages refer to) or ``"size"`` (of a
+            chord's header, for peers that count by it).
+        id: names it among those of its kind.
+        payload: opaque, but for a size: decimal digits.
+        expires: lifetime in seconds, None keeps it for ever.
+    """
+
+    kind: str
+    id: str
+    payload: bytes
+    expires: float | None = 86400.0
+
+
+class Effects(msgspec.Struct, array_like=True, frozen=True):
+    """What else becomes final with a settlement when a task is part of a workflow; in this order.
+
+    Attributes:
+        documents: stored.
+        results: of tasks that will never run, since this one ended as it did; their waiters are told.
+        grown: header's group id and how many members were added to it while it runs.
+        parts: counted.
+        closed: group ids of chords whose body has been sent: their parts are dropped.
+    """
+
+    documents: Sequence[Document] = ()
+    results: Sequence[ResultRecord] = ()
+    grown: Sequence[tuple[str, int]] = ()
+    parts: Sequence[ChordPart] = ()
+    closed: Sequence[str] = ()
 
 
 class Settlement(msgspec.Struct):
@@ -148,7 +189,7 @@ class Settlement(msgspec.Struct):
         disposition: what becomes of the delivery.
         result: stored, and its waiters are told.
         follow_ups: messages published in the same step (callbacks, next chain step, retry).
-        chord_part: counted in the same step.
+        effects: what else becomes final in the same step, for members of workflows.
         due: for HOLD: when it is due, seconds since the epoch.
         delay: for HOLD without ``due``: seconds from now, by the store's clock.
         granted: for HOLD: remembered in ``Delivery.granted``.
@@ -162,13 +203,27 @@ class Settlement(msgspec.Struct):
     disposition: Disposition = Disposition.ACKNOWLEDGE
     result: ResultRecord | None = None
     follow_ups: Sequence[Outgoing] = ()
-    chord_part: ChordPart | None = None
+    effects: Effects | None = None
     due: float | None = None
     delay: float = 0.0
     granted: bool = False
     counted: bool = False
     reason: str = ""
     identity: str = ""
+
+
+class Completed(msgspec.Struct, frozen=True):
+    """What ``record`` tells of a settlement that it stored now and whose parts completed chords.
+
+    Attributes:
+        completions: to be published before the settlement's follow-ups; its record, if it has one, holds both.
+    """
+
+    completions: list[Outgoing]
+
+
+Recorded = list[Outgoing] | Completed | None
+"""What ``record`` tells of one settlement, see :meth:`Store.record`."""
 
 
 class Received(msgspec.Struct):
@@ -239,6 +294,8 @@ class Capabilities(msgspec.Struct, frozen=True):
             settles so (a child died), and a task that takes its whole worker with it may come back uncounted.
         atomic: ``settle`` publishes follow-ups and acknowledges in one step. A broker that confirms the one before it
             does the other is not atomic: a crash in between publishes them twice.
+        workflows: it counts the parts of chords and keeps documents. Where it does not, chords are refused, and
+            workflows travel whole in their messages.
         records: ``record`` keeps records of settlements, which make good what a broker that is not atomic lacks.
     """
 
@@ -255,6 +312,7 @@ class Capabilities(msgspec.Struct, frozen=True):
     counts_lost_holders: bool = True
     atomic: bool = True
     records: bool = True
+    workflows: bool = True
 
 
 class Store(Protocol):
@@ -331,23 +389,24 @@ class Store(Protocol):
 
     async def store_results(self, records: Sequence[ResultRecord]) -> None: ...
 
-    async def record(
-        self, settlements: Sequence[Settlement], published: Sequence[str] = ()
-    ) -> list[list[Outgoing] | None]:
-        """Store results and chord parts for a broker that is elsewhere, each settlement with an ``identity`` once.
+    async def record(self, settlements: Sequence[Settlement], published: Sequence[str] = ()) -> list[Recorded]:
+        """Store results and effects for a broker that is elsewhere, each settlement with an ``identity`` once.
 
         All in one round trip: first the records of ``published`` are marked as published. Then, in one atomic step for
-        each settlement, its result and chord part are stored with a record that holds its follow-ups; unless there is
-        a record of its identity already, then nothing is stored. Without an identity there is no record. Claims and
-        dispositions mean nothing here, and nothing is published. Records live for ``records.RECORD_LIFETIME``.
+        each settlement, its result and effects are stored with a record that holds its follow-ups, and the completions
+        of the chords that its parts complete; unless there is a record of its identity already, then nothing is stored.
+        Without an identity there is no record; then the completion of a chord is told again for a part that was counted
+        before, until the chord is closed, since nobody knows whether it was published. Claims and dispositions mean
+        nothing here, and nothing is published. Records live for ``records.RECORD_LIFETIME``.
 
         Args:
             settlements: what ended.
             published: identities whose follow-ups the broker has confirmed.
 
         Returns:
-            For each settlement None when it was stored now; else the follow-ups that its record holds and that are not
-            marked as published, or nothing when they are.
+            For each settlement None when it was stored now and what is to be published are its follow-ups;
+            ``Completed`` when it was stored now and the completions of chords are to be published, too; a list when
+            there was a record already: what that holds and what is not marked as published.
         """
         ...
 
@@ -360,6 +419,18 @@ class Store(Protocol):
         ...
 
     async def forget(self, task_ids: Sequence[str]) -> None: ...
+
+    async def store_documents(self, documents: Sequence[Document]) -> None: ...
+
+    async def documents(self, kind: str, ids: Sequence[str]) -> list[bytes | None]:
+        """The payloads of documents, None where there is none."""
+        ...
+
+    async def drop_documents(self, kind: str, ids: Sequence[str]) -> None: ...
+
+    async def chord_parts(self, group_id: str) -> list[bytes]:
+        """The payloads of the parts that were counted, in the order of the members' positions."""
+        ...
 
     async def revoke(self, revocations: Sequence[Revocation], lifetime: float) -> None:
         """Store the revocations for ``lifetime`` seconds and tell all workers."""
@@ -393,5 +464,9 @@ class SyncStore(Protocol):
         self, task_ids: Iterable[str], ready: Callable[[bytes], bool], timeout: float | None
     ) -> Iterator[tuple[str, bytes]]: ...
     def forget(self, task_ids: Sequence[str]) -> None: ...
+    def store_documents(self, documents: Sequence[Document]) -> None: ...
+    def documents(self, kind: str, ids: Sequence[str]) -> list[bytes | None]: ...
+    def drop_documents(self, kind: str, ids: Sequence[str]) -> None: ...
+    def chord_parts(self, group_id: str) -> list[bytes]: ...
     def revoke(self, revocations: Sequence[Revocation], lifetime: float) -> None: ...
     def broadcast(self, exchange: str, payload: bytes, routing_key: str = "") -> None: ...

@@ -3,20 +3,22 @@
 Where both are one store a settlement is one atomic step. Here it is several, in an order that loses nothing whichever
 of the processes and servers dies in between:
 
-1. The backend stores the result and counts the chord part, in one step. Both are idempotent: a stored SUCCESS stays, a
-   part counts once.
-2. The broker publishes the follow-ups and acknowledges, in one step that the claim fences.
+1. The backend stores the result and the effects, in one step. They are idempotent: a stored SUCCESS stays, a part of a
+   chord counts once. It tells the completions of the chords that are complete now.
+2. The broker publishes these and the follow-ups and acknowledges, in one step that the claim fences.
 
 A crash before 1 or between 1 and 2 leaves the message in flight: its lease ends, another worker runs the task again and
-both steps follow. The other order would lose the result.
+both steps follow. The other order would lose the result. A part that was counted before is told its chord's completion
+again while the chord is not closed, so the crash between does not lose that either; whoever gets a completion twice
+finds at its second one that the chord is closed.
 
 A broker that is not atomic (RabbitMQ) confirms the follow-ups before it is told to acknowledge: a crash in between
 would let the task run again and publish other messages for the same next step, and all that follows from them would
 happen twice. For such a broker, settlements with follow-ups take these steps:
 
-1. The backend stores, in one step, the result and a *record* under the message's identity that holds the follow-ups as
-   they are: ids, bytes and all. If there is such a record already, nothing is stored: the task ran before, and what it
-   recorded then is what counts.
+1. The backend stores, in one step, the result, the effects and a *record* under the message's identity that holds the
+   follow-ups and completions as they are: ids, bytes and all. If there is such a record already, nothing is stored: the
+   task ran before, and what it recorded then is what counts.
 2. The broker publishes the follow-ups of the record, and confirms them.
 3. The backend marks the record as published, while the broker acknowledges.
 
@@ -57,8 +59,9 @@ from celeriac.stores.steps import UNREACHABLE, Steps, Stored
 from celeriac.stores.store import (
     Capabilities,
     Disposition,
-    Outgoing,
+    Document,
     Received,
+    Recorded,
     ResultRecord,
     Settlement,
     Store,
@@ -76,7 +79,7 @@ GRACE: Final = 1.0
 class TwoStores(Forwarding):
     """Messages in ``broker``, results in ``backend``.
 
-    1. Results, waits and chord parts go to the backend, everything else to the broker.
+    1. Results, waits, chords and documents go to the backend, everything else to the broker.
     2. Settlements go to the backend first, then to the broker, see the top of this module.
     3. Those that the backend did not take in time wait in the outbox and follow by themselves.
     4. Those whose record somebody else is about to publish are looked at again a moment later.
@@ -195,9 +198,7 @@ class TwoStores(Forwarding):
         """See :meth:`celeriac.stores.store.Store.store_results`."""
         await self.backend.store_results(records)
 
-    async def record(
-        self, settlements: Sequence[Settlement], published: Sequence[str] = ()
-    ) -> list[list[Outgoing] | None]:
+    async def record(self, settlements: Sequence[Settlement], published: Sequence[str] = ()) -> list[Recorded]:
         """See :meth:`celeriac.stores.store.Store.record`."""
         return await self.backend.record(settlements, published)
 
@@ -214,6 +215,22 @@ class TwoStores(Forwarding):
     async def forget(self, task_ids: Sequence[str]) -> None:
         """See :meth:`celeriac.stores.store.Store.forget`."""
         await self.backend.forget(task_ids)
+
+    async def store_documents(self, documents: Sequence[Document]) -> None:
+        """See :meth:`celeriac.stores.store.Store.store_documents`."""
+        await self.backend.store_documents(documents)
+
+    async def documents(self, kind: str, ids: Sequence[str]) -> list[bytes | None]:
+        """See :meth:`celeriac.stores.store.Store.documents`."""
+        return await self.backend.documents(kind, ids)
+
+    async def drop_documents(self, kind: str, ids: Sequence[str]) -> None:
+        """See :meth:`celeriac.stores.store.Store.drop_documents`."""
+        await self.backend.drop_documents(kind, ids)
+
+    async def chord_parts(self, group_id: str) -> list[bytes]:
+        """See :meth:`celeriac.stores.store.Store.chord_parts`."""
+        return await self.backend.chord_parts(group_id)
 
     def _remember(self, received: Received, since: float) -> None:
         # ``since`` is before the request. A receive that waited got its claims later than that, which only makes the
@@ -292,6 +309,22 @@ class SyncTwoStores(SyncForwarding):
         """See :meth:`celeriac.stores.store.Store.forget`."""
         self.backend.forget(task_ids)
 
+    def store_documents(self, documents: Sequence[Document]) -> None:
+        """See :meth:`celeriac.stores.store.Store.store_documents`."""
+        self.backend.store_documents(documents)
+
+    def documents(self, kind: str, ids: Sequence[str]) -> list[bytes | None]:
+        """See :meth:`celeriac.stores.store.Store.documents`."""
+        return self.backend.documents(kind, ids)
+
+    def drop_documents(self, kind: str, ids: Sequence[str]) -> None:
+        """See :meth:`celeriac.stores.store.Store.drop_documents`."""
+        self.backend.drop_documents(kind, ids)
+
+    def chord_parts(self, group_id: str) -> list[bytes]:
+        """See :meth:`celeriac.stores.store.Store.chord_parts`."""
+        return self.backend.chord_parts(group_id)
+
 
 def merged_capabilities(broker: Capabilities, backend: Capabilities) -> Capabilities:
     """What the two can do together: messages as the broker, results as the backend, the weaker of both guarantees."""
@@ -299,6 +332,7 @@ def merged_capabilities(broker: Capabilities, backend: Capabilities) -> Capabili
         broker,
         results=backend.results,
         records=backend.records,
+        workflows=backend.workflows,
         between_processes=broker.between_processes and backend.between_processes,
         survives_restart=broker.survives_restart and backend.survives_restart,
     )

@@ -14,7 +14,17 @@ from typing import TYPE_CHECKING, Final, Protocol
 from celeriac import documents
 from celeriac.stores.memory.state import Holder, State
 from celeriac.stores.options import StoreOptions
-from celeriac.stores.store import Disposition, Outgoing, QueueCounts, Received, Revocation, Settlement
+from celeriac.stores.store import (
+    Disposition,
+    Effects,
+    Outgoing,
+    QueueCounts,
+    Received,
+    Recorded,
+    ResultRecord,
+    Revocation,
+    Settlement,
+)
 from celeriac.testing.ledger import Ledger
 from celeriac.testing.world import EPOCH
 
@@ -42,6 +52,23 @@ class WorldClock:
 
     def on_advance(self, wake: Callable[[], None]) -> None:
         """Nobody sleeps in the store itself here."""
+
+
+class WatchedState(State):
+    """Keeps besides which chords a batch of settlements has completed.
+
+    Attributes:
+        completed: the messages that were published for that, each with the claim of the settlement that did it.
+    """
+
+    def __init__(self, clock: WorldClock) -> None:
+        super().__init__(clock)
+        self.completed: list[tuple[bytes, Outgoing]] = []
+
+    def _complete(self, settlement: Settlement, effects: Effects, now: float) -> list[Outgoing]:
+        completions = super()._complete(settlement, effects, now)
+        self.completed += [(settlement.claim, each) for each in completions]
+        return completions
 
 
 class Client(Protocol):
@@ -82,7 +109,7 @@ class Broker:
         self.network = network
         self.ledger = ledger
         self.options = StoreOptions(url="memory://", lease=lease)
-        self.state = State(WorldClock(world))
+        self.state = WatchedState(WorldClock(world))
         self.inboxes: list[Callable[[], None]] = []
         self._waiting: list[Waiting] = []
         self._poking = False
@@ -126,8 +153,9 @@ class Broker:
         received = self.state.settle(client.holder, settlements, queues, limit)
         for settlement, effective in zip(settlements, _effective(settlements, received.refused), strict=True):
             self.ledger.settled(client.worker, settlement, effective)
-            if effective and settlement.result is not None:
-                self._look_at_result(settlement.result.task_id)
+            if effective:
+                self._look_at_results(settlement)
+        self._look_at_completions()
         self._leased(client, received)
         self._changed()
         return received
@@ -178,12 +206,11 @@ class Broker:
         """It can be reached again."""
         self.network.up = True
 
-    def record(self, settlements: Sequence[Settlement], published: Sequence[str]) -> list[list[Outgoing] | None]:
+    def record(self, settlements: Sequence[Settlement], published: Sequence[str]) -> list[Recorded]:
         """See :meth:`celeriac.stores.store.Store.record`."""
         records = self.state.record(settlements, published)
         for settlement in settlements:
-            if settlement.result is not None:
-                self._look_at_result(settlement.result.task_id)
+            self._look_at_results(settlement)
         return records
 
     # -- inside ------------------------------------------------------------------------------------------------------
@@ -205,6 +232,18 @@ class Broker:
             self.ledger.objections.append(
                 f"the lease of {worker} on {name} ended, though nothing kept it from renewing"
             )
+
+    def _look_at_completions(self) -> None:
+        completed, self.state.completed = self.state.completed, []
+        for claim, message in completed:
+            self.ledger.completed(claim, message)
+
+    def _look_at_results(self, settlement: Settlement) -> None:
+        records: list[ResultRecord] = [] if settlement.result is None else [settlement.result]
+        if settlement.effects is not None:
+            records += settlement.effects.results
+        for record in records:
+            self._look_at_result(record.task_id)
 
     def _look_at_result(self, task_id: str) -> None:
         payload = self.state.results([task_id])[0]
@@ -273,6 +312,5 @@ class Backend(Broker):
         """Store results; there are no claims here."""
         received = self.state.settle(client.holder, settlements, (), 0)
         for settlement in settlements:
-            if settlement.result is not None:
-                self._look_at_result(settlement.result.task_id)
+            self._look_at_results(settlement)
         return received

@@ -14,9 +14,11 @@ from celeriac.exceptions import BrokerUnreachable, OperationalError, Unsupported
 from celeriac.stores.store import (
     Capabilities,
     DeadLetter,
+    Document,
     Outgoing,
     QueueCounts,
     Received,
+    Recorded,
     ResultRecord,
     Revocation,
     Settlement,
@@ -244,9 +246,7 @@ class SimulatedStore:
         """Store results; a SUCCESS is never replaced by another state."""
         await self._do("store", lambda: self.broker.state.store_results(records))
 
-    async def record(
-        self, settlements: Sequence[Settlement], published: Sequence[str] = ()
-    ) -> list[list[Outgoing] | None]:
+    async def record(self, settlements: Sequence[Settlement], published: Sequence[str] = ()) -> list[Recorded]:
         """See :meth:`celeriac.stores.store.Store.record`."""
         return await self._do("record", lambda: self.broker.record(settlements, published))
 
@@ -263,6 +263,22 @@ class SimulatedStore:
     async def forget(self, task_ids: Sequence[str]) -> None:
         """Drop the results of these tasks."""
         await self._do("forget", lambda: self.broker.state.forget(task_ids))
+
+    async def store_documents(self, documents: Sequence[Document]) -> None:
+        """See :meth:`celeriac.stores.store.Store.store_documents`."""
+        await self._do("documents", lambda: self.broker.state.store_documents(documents))
+
+    async def documents(self, kind: str, ids: Sequence[str]) -> list[bytes | None]:
+        """The payloads of documents, None where there is none."""
+        return await self._do("documents", lambda: self.broker.state.documents(kind, ids))
+
+    async def drop_documents(self, kind: str, ids: Sequence[str]) -> None:
+        """Drop documents."""
+        await self._do("documents", lambda: self.broker.state.drop_documents(kind, ids))
+
+    async def chord_parts(self, group_id: str) -> list[bytes]:
+        """See :meth:`celeriac.stores.store.Store.chord_parts`."""
+        return await self._do("parts", lambda: self.broker.state.chord_parts(group_id))
 
     async def revoke(self, revocations: Sequence[Revocation], lifetime: float) -> None:
         """See :meth:`celeriac.stores.store.Store.revoke`."""

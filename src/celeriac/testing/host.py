@@ -14,11 +14,12 @@ from celeriac.app.runner import TaskRunner
 from celeriac.exceptions import UnsupportedOption
 from celeriac.pools.pool import Job, Outcome, Work
 from celeriac.stores.memory.store import CAPABILITIES
-from celeriac.stores.store import Outgoing, ResultRecord, Revocation
+from celeriac.stores.store import Document, Outgoing, ResultRecord, Revocation
 from celeriac.testing.process import Process, current_process
 
 if TYPE_CHECKING:
     from celeriac.app.app import Celeriac
+    from celeriac.stores.memory.state import State
     from celeriac.stores.store import Store
     from celeriac.testing.broker import Broker
     from celeriac.testing.ledger import Ledger
@@ -88,8 +89,9 @@ class _ClientStore:
 
     capabilities = CAPABILITIES
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(self, broker: Broker, results: State) -> None:
         self._broker = broker
+        self._results = results
 
     def close(self) -> None:
         """Nothing is open."""
@@ -100,11 +102,11 @@ class _ClientStore:
 
     def store_results(self, records: Sequence[ResultRecord]) -> None:
         """Store states."""
-        self._broker.state.store_results(records)
+        self._results.store_results(records)
 
     def results(self, task_ids: Sequence[str]) -> list[bytes | None]:
         """Read results."""
-        return self._broker.state.results(task_ids)
+        return self._results.results(task_ids)
 
     def wait(
         self, task_ids: Iterable[str], ready: Callable[[bytes], bool], timeout: float | None
@@ -114,7 +116,23 @@ class _ClientStore:
 
     def forget(self, task_ids: Sequence[str]) -> None:
         """Drop results."""
-        self._broker.state.forget(task_ids)
+        self._results.forget(task_ids)
+
+    def store_documents(self, documents: Sequence[Document]) -> None:
+        """Store documents."""
+        self._results.store_documents(documents)
+
+    def documents(self, kind: str, ids: Sequence[str]) -> list[bytes | None]:
+        """Read documents."""
+        return self._results.documents(kind, ids)
+
+    def drop_documents(self, kind: str, ids: Sequence[str]) -> None:
+        """Drop documents."""
+        self._results.drop_documents(kind, ids)
+
+    def chord_parts(self, group_id: str) -> list[bytes]:
+        """Read the parts of a chord."""
+        return self._results.chord_parts(group_id)
 
     def revoke(self, revocations: Sequence[Revocation], lifetime: float) -> None:
         """Revoke tasks."""
@@ -128,9 +146,9 @@ class _ClientStore:
 class _SimulatedConnections(Connections):
     """Leads an app's workers and clients to a simulated broker."""
 
-    def __init__(self, app: Celeriac, broker: Broker, connect: Callable[[Process], Store]) -> None:
+    def __init__(self, app: Celeriac, broker: Broker, results: Broker, connect: Callable[[Process], Store]) -> None:
         super().__init__(app)
-        self._client = _ClientStore(broker)
+        self._client = _ClientStore(broker, results.state)
         self._connect = connect
 
     def sync(self) -> _ClientStore:
@@ -141,10 +159,12 @@ class _SimulatedConnections(Connections):
 
 
 @contextmanager
-def simulated_connections(app: Celeriac, broker: Broker, connect: Callable[[Process], Store]) -> Iterator[None]:
-    """Within the block the app's connections lead to a simulated broker."""
+def simulated_connections(
+    app: Celeriac, broker: Broker, results: Broker, connect: Callable[[Process], Store]
+) -> Iterator[None]:
+    """Within the block the app's connections lead to a simulated broker, and to a backend, which may be the same."""
     before = app.connections
-    app.connections = _SimulatedConnections(app, broker, connect)
+    app.connections = _SimulatedConnections(app, broker, results, connect)
     try:
         yield
     finally:

@@ -189,6 +189,11 @@ class Ledger:
             record.settlements.append((worker, settlement))
         self.published(settlement.follow_ups, record)
 
+    def completed(self, claim: bytes, message: Outgoing) -> None:
+        """The broker has published a message since the settlement of that claim completed a chord."""
+        held = self._claims.get(claim)
+        self.published([message], None if held is None else held[0])
+
     def _ended_early(self, worker: str, settlement: Settlement) -> None:
         """What comes of a message that was acknowledged before its task ran."""
         if settlement.result is None and not settlement.identity:  # a step of its own, where results are elsewhere

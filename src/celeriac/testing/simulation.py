@@ -136,7 +136,7 @@ class Simulation:
         with ExitStack() as stack:
             stack.enter_context(virtual_time(self.world))
             stack.enter_context(listening(self.world, self._objections))
-            stack.enter_context(simulated_connections(app, self.broker, self._connect))
+            stack.enter_context(simulated_connections(app, self.broker, self.backend or self.broker, self._connect))
             stack.callback(app.conf.update, worker_lease=lease)
             app.conf.update(worker_lease=self.lease)
             self.host = Host(self.world, self.broker, self.ledger, app, self._destiny)

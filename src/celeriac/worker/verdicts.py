@@ -40,14 +40,14 @@ class Verdicts:
         result = None
         if outcome.result is not None:
             result = ResultRecord(request.head.id, outcome.result, outcome.state, self._expires)
-        follow_ups, part, kind = outcome.follow_ups, outcome.chord_part, outcome.kind
+        follow_ups, effects, kind = outcome.follow_ups, outcome.effects, outcome.kind
         identity = envelope.identity_of(delivery.payload) if follow_ups else ""
         if request.acknowledged:
             if result is not None and self._replies:
                 result = msgspec.structs.replace(result, reply_to=envelope.reply_to_of(delivery.payload))
-            return Settlement(b"", Disposition.NONE, result, follow_ups, part, identity=identity)
+            return Settlement(b"", Disposition.NONE, result, follow_ups, effects, identity=identity)
         if kind is Kind.SUCCESS:
-            return Settlement(delivery.claim, Disposition.ACKNOWLEDGE, result, follow_ups, part, identity=identity)
+            return Settlement(delivery.claim, Disposition.ACKNOWLEDGE, result, follow_ups, effects, identity=identity)
         disposition, reason = Disposition.ACKNOWLEDGE, ""
         if kind is Kind.REJECT or (kind is Kind.FAILURE and not request.traits.acknowledge_failures):
             disposition, reason = Disposition.DEAD_LETTER, outcome.text
@@ -56,7 +56,7 @@ class Verdicts:
         elif kind is Kind.REQUEUE:
             follow_ups = [*follow_ups, again(request)]
             identity = identity or envelope.identity_of(delivery.payload)
-        return Settlement(delivery.claim, disposition, result, follow_ups, part, reason=reason, identity=identity)
+        return Settlement(delivery.claim, disposition, result, follow_ups, effects, reason=reason, identity=identity)
 
     def runs_again(self, request: Request) -> bool:
         """After its child died: it is redelivered, not failed."""

@@ -72,7 +72,7 @@ class Worker:
         queues = Queues(settings)
         if options.queues:
             queues.select(options.queues)
-        self.queues = list(queues.consumed)
+        self.queues = queues.received
         options.check(settings)
         self.pool = create_pool(options.pool, self._pool_options())
         self.store = app.connections.make()

@@ -169,7 +169,7 @@ async def test_a_chord_part_travels_with_its_settlement(family: Family) -> None:
     await store.publish([message("a")])
     delivery = await take_one(store)
     part = ChordPart("group", 0, "a", 2, b'["a", "SUCCESS", 1]')
-    received = await store.settle([Settlement(delivery.claim, result=ResultRecord("a", b"{}"), chord_part=part)])
+    received = await store.settle([Settlement(delivery.claim, result=ResultRecord("a", b"{}"), effects=Effects(parts=[part]))])
     assert received.refused == []
     assert await store.results(["a"]) == [b"{}"]
 

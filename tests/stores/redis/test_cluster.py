@@ -50,7 +50,7 @@ async def test_everything_that_a_store_does_stays_in_one_slot(open_store: Open, 
         follow_ups = [message("next", "other"), message("late", due=5e9)]
         state = "SUCCESS" if at % 2 else "FAILURE"
         record = ResultRecord(str(at), b"{}", state)
-        batch.append(Settlement(each.claim, result=record, chord_part=part, follow_ups=follow_ups))
+        batch.append(Settlement(each.claim, result=record, effects=Effects(parts=[part]), follow_ups=follow_ups))
     assert (await store.settle(batch, queues, 5)).refused == []
     assert await store.renew([]) == []
     assert (await store.receive(queues, 100, 0.2)).deliveries

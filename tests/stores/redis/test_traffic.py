@@ -200,7 +200,7 @@ async def test_results_in_another_database_are_settled_in_the_same_step(
     a, b = await take(store, 2)
     part = ChordPart("group", 0, "b", 2, b"[1]")
     failure = ResultRecord("b", b'{"status": "FAILURE"}', "FAILURE")
-    batch = [Settlement(a.claim, result=success("a")), Settlement(b.claim, result=failure, chord_part=part)]
+    batch = [Settlement(a.claim, result=success("a")), Settlement(b.claim, result=failure, effects=Effects(parts=[part]))]
     assert (await store.settle(batch, [QUEUE], 5)).refused == []
     client.execute_command("SELECT", 3)
     assert sorted(client.keys()) == [
@@ -217,7 +217,7 @@ async def test_a_chord_part_counts_once(open_store: Open, client: Any) -> None:
     store = await open_store()
     for payload in (b"first", b"again"):
         part = ChordPart("group", 4, "a", None, payload)
-        await store.settle([Settlement(b"", Disposition.NONE, chord_part=part)])
+        await store.settle([Settlement(b"", Disposition.NONE, effects=Effects(parts=[part]))])
     assert client.zrange("celery-taskset-meta-group.j", 0, -1, withscores=True) == [(b"first", 4.0)]
     assert client.smembers("celery-taskset-meta-group.d") == {b"a:4"}
     assert client.ttl("celery-taskset-meta-group.j") > 0

@@ -19,6 +19,7 @@ from celeriac.stores.amqp.acknowledging import Acknowledging
 from celeriac.stores.amqp.channel import Channel
 from celeriac.stores.amqp.claims import Claims, Held
 from celeriac.stores.amqp.dead import letter
+from celeriac.stores.amqp.effects import replies_of_effects
 from celeriac.stores.amqp.publishing import Publisher
 from celeriac.stores.amqp.replies import address_of_reply, reply_of
 from celeriac.stores.amqp.topology import Topology
@@ -123,6 +124,8 @@ class Settling:
             held = self._claims.get(settlement.claim)
             if settlement.result is not None and self._results is not None:
                 publications += _replies(settlement.result, held, self._results)
+            if settlement.effects is not None and self._results is not None:
+                publications += replies_of_effects(settlement.effects, held, self._results)
             if held is None:
                 continue
             if settlement.disposition is not Disposition.ACKNOWLEDGE and not self._keeps_place(settlement, held):
@@ -219,7 +222,7 @@ def _only_ends(settlement: Settlement, sends_results: bool) -> bool:
     return (
         settlement.disposition is Disposition.ACKNOWLEDGE
         and not settlement.follow_ups
-        and (settlement.result is None or not sends_results)
+        and ((settlement.result is None and settlement.effects is None) or not sends_results)
     )
 
 

@@ -34,14 +34,16 @@ from celeriac.stores.amqp.stream import Stream
 from celeriac.stores.amqp.topology import Topology, made
 from celeriac.stores.amqp.translation import content_of
 from celeriac.stores.amqp.wire import Publication
-from celeriac.stores.no_results import ResultsDisabled
+from celeriac.stores.no_results import ResultsDisabled, WorkflowsUnsupported
 from celeriac.stores.options import StoreOptions
 from celeriac.stores.store import (
     REVOCATIONS,
     DeadLetter,
+    Document,
     Outgoing,
     QueueCounts,
     Received,
+    Recorded,
     ResultRecord,
     Revocation,
     Settlement,
@@ -203,11 +205,24 @@ class AmqpStore:
     async def forget(self, task_ids: Sequence[str]) -> None:
         """Do nothing: there is nothing to forget."""
 
-    async def record(
-        self, settlements: Sequence[Settlement], published: Sequence[str] = ()
-    ) -> list[list[Outgoing] | None]:
-        """Raise ResultsDisabled."""
-        raise ResultsDisabled
+    async def store_documents(self, documents: Sequence[Document]) -> None:
+        """Raise WorkflowsUnsupported."""
+        raise WorkflowsUnsupported
+
+    async def documents(self, kind: str, ids: Sequence[str]) -> list[bytes | None]:
+        """Raise WorkflowsUnsupported."""
+        raise WorkflowsUnsupported
+
+    async def drop_documents(self, kind: str, ids: Sequence[str]) -> None:
+        """Do nothing: there is nothing to drop."""
+
+    async def chord_parts(self, group_id: str) -> list[bytes]:
+        """Raise WorkflowsUnsupported."""
+        raise WorkflowsUnsupported
+
+    async def record(self, settlements: Sequence[Settlement], published: Sequence[str] = ()) -> list[Recorded]:
+        """Raise WorkflowsUnsupported."""
+        raise WorkflowsUnsupported
 
     # ---------------------------------------------------------------------------------------------- between programs
 

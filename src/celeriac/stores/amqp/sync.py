@@ -18,9 +18,9 @@ from celeriac.stores.amqp.topology import STREAM, BoundQueue, Declaration, MadeQ
 from celeriac.stores.amqp.translation import content_of
 from celeriac.stores.amqp.wire import Publication
 from celeriac.stores.backoff import pause_before
-from celeriac.stores.no_results import ResultsDisabled
+from celeriac.stores.no_results import ResultsDisabled, WorkflowsUnsupported
 from celeriac.stores.options import StoreOptions
-from celeriac.stores.store import REVOCATIONS, Outgoing, ResultRecord, Revocation
+from celeriac.stores.store import REVOCATIONS, Document, Outgoing, ResultRecord, Revocation
 
 __all__ = ["SyncAmqpStore"]
 
@@ -133,6 +133,21 @@ class SyncAmqpStore:
 
     def forget(self, task_ids: Sequence[str]) -> None:
         """Do nothing: there is nothing to forget."""
+
+    def store_documents(self, documents: Sequence[Document]) -> None:
+        """Raise WorkflowsUnsupported."""
+        raise WorkflowsUnsupported
+
+    def documents(self, kind: str, ids: Sequence[str]) -> list[bytes | None]:
+        """Raise WorkflowsUnsupported."""
+        raise WorkflowsUnsupported
+
+    def drop_documents(self, kind: str, ids: Sequence[str]) -> None:
+        """Do nothing: there is nothing to drop."""
+
+    def chord_parts(self, group_id: str) -> list[bytes]:
+        """Raise WorkflowsUnsupported."""
+        raise WorkflowsUnsupported
 
     # ---------------------------------------------------------------------------------------------- between programs
 

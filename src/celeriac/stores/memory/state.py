@@ -18,6 +18,7 @@ import msgspec
 from celeriac.envelope import PRIORITY_MAX
 from celeriac.exceptions import OperationalError
 from celeriac.ids import new_incarnation
+from celeriac.stores.memory.chords import WorkflowTable
 from celeriac.stores.memory.clock import Clock
 from celeriac.stores.memory.dead import DeadLetters
 from celeriac.stores.memory.queue import Entry, MessageQueue
@@ -28,13 +29,16 @@ from celeriac.stores.memory.waiting import Waiter
 from celeriac.stores.options import StoreOptions
 from celeriac.stores.store import (
     REVOCATIONS,
-    ChordPart,
+    Completed,
     DeadLetter,
     Delivery,
     Disposition,
+    Document,
+    Effects,
     Outgoing,
     QueueCounts,
     Received,
+    Recorded,
     ResultRecord,
     Revocation,
     Settlement,
@@ -44,9 +48,6 @@ __all__ = ["Holder", "Inbox", "State"]
 
 INBOX_SIZE: Final = 65_536
 """Messages that an inbox keeps for a reader who does not read; the oldest go first, as on a broken subscription."""
-
-CHORD_LIFETIME: Final = 86_400.0
-"""Seconds that the parts of a chord are kept after the last one came (result_expires, by default)."""
 
 
 class _Flight(msgspec.Struct):
@@ -95,7 +96,7 @@ class State:
         self._revocations = RevocationLog()
         self._slots: dict[tuple[str, str], float] = {}
         self._inboxes: dict[str, set[Inbox]] = {}
-        self._chords: OrderedDict[str, tuple[float, dict[int, ChordPart]]] = OrderedDict()
+        self._workflows = WorkflowTable()
         self._forked = False
         clock.on_advance(self._wake_all)
 
@@ -218,7 +219,7 @@ class State:
             for record in records:
                 self._results.store(record, now)
 
-    def record(self, settlements: Iterable[Settlement], published: Iterable[str]) -> list[list[Outgoing] | None]:
+    def record(self, settlements: Iterable[Settlement], published: Iterable[str]) -> list[Recorded]:
         """Mark records as published, then store what has no record yet."""
         with self._locked() as now:
             for identity in published:
@@ -260,10 +261,25 @@ class State:
         wait.awaited.difference_update(done)
         return ready
 
-    def chord_parts(self, group_id: str) -> dict[int, ChordPart]:
-        """The parts of a chord that were counted, by their position."""
+    def store_documents(self, documents: Iterable[Document]) -> None:
+        """Store documents."""
+        with self._locked() as now:
+            self._workflows.documents.store(documents, now)
+
+    def documents(self, kind: str, ids: Sequence[str]) -> list[bytes | None]:
+        """The stored documents, None where there is none."""
+        with self._locked() as now:
+            return self._workflows.documents.read(kind, ids, now)
+
+    def drop_documents(self, kind: str, ids: Sequence[str]) -> None:
+        """Drop documents."""
         with self._locked():
-            return dict(self._chords.get(group_id, (0.0, {}))[1])
+            self._workflows.documents.drop(kind, ids)
+
+    def chord_parts(self, group_id: str) -> list[bytes]:
+        """The parts of a chord that were counted, in the order of positions."""
+        with self._locked() as now:
+            return self._workflows.parts(group_id, now)
 
     # -------------------------------------------------------------------------------------- revocations and broadcast
 
@@ -401,25 +417,35 @@ class State:
             if entry is None:
                 return False
             self._dispose(holder, entry, settlement, now)
-        self._store(settlement, now)
+        if settlement.result is not None:
+            self._results.store(settlement.result, now)
+        if settlement.effects is not None:
+            self._publish(self._complete(settlement, settlement.effects, now), now)
         if settlement.follow_ups:
             self._publish(settlement.follow_ups, now)
         return True
 
-    def _record(self, settlement: Settlement, now: float) -> list[Outgoing] | None:
-        if settlement.identity:
-            found = self._records.find(settlement.identity, now)
+    def _complete(self, settlement: Settlement, effects: Effects, now: float) -> list[Outgoing]:
+        """Let the effects of a settlement become final; returns the completions of chords."""
+        return self._workflows.apply(effects, self._results.store, now, again=False)
+
+    def _record(self, settlement: Settlement, now: float) -> Recorded:
+        identity = settlement.identity
+        if identity:
+            found = self._records.find(identity, now)
             if found is not None:
                 return found
-            self._records.store(settlement.identity, settlement.follow_ups, now)
-        self._store(settlement, now)
-        return None
-
-    def _store(self, settlement: Settlement, now: float) -> None:
+            self._records.store(identity, settlement.follow_ups, now)
         if settlement.result is not None:
             self._results.store(settlement.result, now)
-        if settlement.chord_part is not None:
-            self._count_part(settlement.chord_part, now)
+        if settlement.effects is None:
+            return None
+        completions = self._workflows.apply(settlement.effects, self._results.store, now, again=not identity)
+        if not completions:
+            return None
+        if identity:
+            self._records.store(identity, [*completions, *settlement.follow_ups], now)
+        return Completed(completions)
 
     def _dispose(self, holder: Holder, entry: Entry, settlement: Settlement, now: float) -> None:
         match settlement.disposition:
@@ -436,13 +462,6 @@ class State:
             case Disposition.DEAD_LETTER:
                 lifetime = holder.options.dead_letter_expires
                 self._dead.add(entry, settlement.reason, now, None if lifetime is None else now + lifetime)
-
-    def _count_part(self, part: ChordPart, now: float) -> None:
-        while self._chords and next(iter(self._chords.values()))[0] <= now:
-            self._chords.popitem(last=False)
-        _, parts = self._chords.pop(part.group_id, (0.0, {}))
-        parts.setdefault(part.index, part)
-        self._chords[part.group_id] = (now + CHORD_LIFETIME, parts)
 
     def _received(self, deliveries: list[Delivery], refused: list[bytes]) -> Received:
         return Received(deliveries, refused, self._revocations.count)

@@ -12,9 +12,11 @@ from celeriac.stores.options import StoreOptions
 from celeriac.stores.store import (
     Capabilities,
     DeadLetter,
+    Document,
     Outgoing,
     QueueCounts,
     Received,
+    Recorded,
     ResultRecord,
     Revocation,
     Settlement,
@@ -123,9 +125,7 @@ class MemoryStore:
         """Store results; a SUCCESS is never replaced by another state."""
         self._shared().store_results(records)
 
-    async def record(
-        self, settlements: Sequence[Settlement], published: Sequence[str] = ()
-    ) -> list[list[Outgoing] | None]:
+    async def record(self, settlements: Sequence[Settlement], published: Sequence[str] = ()) -> list[Recorded]:
         """See :meth:`celeriac.stores.store.Store.record`."""
         return self._shared().record(settlements, published)
 
@@ -159,6 +159,22 @@ class MemoryStore:
     async def forget(self, task_ids: Sequence[str]) -> None:
         """Drop the results of these tasks."""
         self._shared().forget(task_ids)
+
+    async def store_documents(self, documents: Sequence[Document]) -> None:
+        """Store documents; a later one of the same kind and id replaces the earlier."""
+        self._shared().store_documents(documents)
+
+    async def documents(self, kind: str, ids: Sequence[str]) -> list[bytes | None]:
+        """The payloads of documents, None where there is none."""
+        return self._shared().documents(kind, ids)
+
+    async def drop_documents(self, kind: str, ids: Sequence[str]) -> None:
+        """Drop documents."""
+        self._shared().drop_documents(kind, ids)
+
+    async def chord_parts(self, group_id: str) -> list[bytes]:
+        """The payloads of the parts that were counted, in the order of the members' positions."""
+        return self._shared().chord_parts(group_id)
 
     async def revoke(self, revocations: Sequence[Revocation], lifetime: float) -> None:
         """Store the revocations for ``lifetime`` seconds and tell those who watch for them."""

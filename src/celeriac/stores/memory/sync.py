@@ -9,7 +9,7 @@ from celeriac.stores.memory.results import ResultWait
 from celeriac.stores.memory.state import State
 from celeriac.stores.memory.store import CAPABILITIES, timeout_text
 from celeriac.stores.memory.waiting import ThreadWaiter
-from celeriac.stores.store import Outgoing, ResultRecord, Revocation
+from celeriac.stores.store import Document, Outgoing, ResultRecord, Revocation
 
 __all__ = ["SyncMemoryStore"]
 
@@ -67,6 +67,22 @@ class SyncMemoryStore:
     def forget(self, task_ids: Sequence[str]) -> None:
         """Drop the results of these tasks."""
         self._shared().forget(task_ids)
+
+    def store_documents(self, documents: Sequence[Document]) -> None:
+        """Store documents; a later one of the same kind and id replaces the earlier."""
+        self._shared().store_documents(documents)
+
+    def documents(self, kind: str, ids: Sequence[str]) -> list[bytes | None]:
+        """The payloads of documents, None where there is none."""
+        return self._shared().documents(kind, ids)
+
+    def drop_documents(self, kind: str, ids: Sequence[str]) -> None:
+        """Drop documents."""
+        self._shared().drop_documents(kind, ids)
+
+    def chord_parts(self, group_id: str) -> list[bytes]:
+        """The payloads of the parts that were counted, in the order of the members' positions."""
+        return self._shared().chord_parts(group_id)
 
     def revoke(self, revocations: Sequence[Revocation], lifetime: float) -> None:
         """Store the revocations for ``lifetime`` seconds and tell those who watch for them."""

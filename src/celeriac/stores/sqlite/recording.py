@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from celeriac.stores import records
-from celeriac.stores.sqlite import results, statements
+from celeriac.stores.sqlite import results, statements, workflows
 from celeriac.stores.sqlite.transaction import Transaction, insert, json_array
-from celeriac.stores.store import Outgoing, Settlement
+from celeriac.stores.store import Completed, Outgoing, Recorded, ResultRecord, Settlement
 
 __all__ = ["record"]
 
@@ -17,31 +17,39 @@ _SQL: Final = statements.load("settled")
 
 def record(
     transaction: Transaction, settlements: Sequence[Settlement], published: Sequence[str]
-) -> list[list[Outgoing] | None]:
+) -> list[Recorded]:
     """See :meth:`celeriac.stores.store.Store.record`."""
     expires = transaction.now + records.RECORD_LIFETIME
     insert(transaction, _SQL["store"], [(identity, None, expires) for identity in published])
     known = _known(transaction, [each.identity for each in settlements if each.identity])
     fresh: list[tuple[str, bytes, float]] = []
     stored: list[Settlement] = []
-    outcomes: list[list[Outgoing] | None] = []
+    outcomes: list[Recorded] = []
     for settlement in settlements:
-        found = known.get(settlement.identity)
-        outcomes.append(found)
+        identity = settlement.identity
+        found = known.get(identity)
         if found is not None:
+            outcomes.append(found)
             continue
         stored.append(settlement)
-        if settlement.identity:
-            known[settlement.identity] = list(settlement.follow_ups)  # for the same one once more in this batch
-            fresh.append((settlement.identity, records.encode(settlement.follow_ups), expires))
+        completions: list[Outgoing] = []
+        if settlement.effects is not None:
+            completions = workflows.apply(transaction, [settlement.effects], again=not identity)
+        outcomes.append(Completed(completions) if completions else None)
+        if identity:
+            follow_ups = [*completions, *settlement.follow_ups]
+            known[identity] = follow_ups  # for the same one once more in this batch
+            fresh.append((identity, records.encode(follow_ups), expires))
     insert(transaction, _SQL["store"], fresh)
-    documents = [each.result for each in stored if each.result is not None]
+    documents = [record for each in stored for record in _results_of(each)]
     if documents:
         results.store(transaction, documents)
-    parts = [each.chord_part for each in stored if each.chord_part is not None]
-    if parts:
-        results.count_parts(transaction, parts)
     return outcomes
+
+
+def _results_of(settlement: Settlement) -> list[ResultRecord]:
+    found = [] if settlement.result is None else [settlement.result]
+    return found if settlement.effects is None else [*found, *settlement.effects.results]
 
 
 def _known(transaction: Transaction, identities: list[str]) -> dict[str, list[Outgoing]]:

@@ -8,12 +8,9 @@ from typing import Final
 from celeriac import states
 from celeriac.stores.sqlite import statements
 from celeriac.stores.sqlite.transaction import Transaction, insert, json_array
-from celeriac.stores.store import ChordPart, ResultRecord
+from celeriac.stores.store import ResultRecord
 
-__all__ = ["count_parts", "forget", "look", "parts", "read", "store", "take_told", "unwatch", "watch"]
-
-CHORD_LIFETIME: Final = 86_400.0
-"""Seconds that a part of a chord is kept after it came (result_expires, by default)."""
+__all__ = ["forget", "look", "read", "store", "take_told", "unwatch", "watch"]
 
 _SQL: Final = statements.load("results")
 
@@ -60,19 +57,6 @@ def read(transaction: Transaction, task_ids: Sequence[str]) -> list[bytes | None
 def forget(transaction: Transaction, task_ids: Sequence[str]) -> None:
     """Drop results."""
     transaction.execute(_SQL["forget"], (json_array(list(task_ids)),))
-
-
-def count_parts(transaction: Transaction, counted: Sequence[ChordPart]) -> None:
-    """Record parts of chords; one that came before is left as it is."""
-    expires = transaction.now + CHORD_LIFETIME
-    rows = [(part.group_id, part.index, part.task_id, part.size, expires, part.payload) for part in counted]
-    insert(transaction, _SQL["store_part"], rows)
-
-
-def parts(transaction: Transaction, group_id: str) -> list[ChordPart]:
-    """The parts of a chord that were counted, in their order."""
-    rows = transaction.execute(_SQL["parts"], (group_id,)).fetchall()
-    return [ChordPart(group_id, position, task_id, size, payload) for position, task_id, size, payload in rows]
 
 
 def watch(

@@ -12,7 +12,7 @@ from celeriac.exceptions import ImproperlyConfigured, StoreError
 
 __all__ = ["APPLICATION_ID", "SCHEMA_VERSION", "migrations", "needs_upgrade", "upgrade"]
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 """What schema.sql describes, in ``PRAGMA user_version``."""
 
 APPLICATION_ID: Final = 0x43454C52

@@ -1,4 +1,4 @@
--- The embedded store's file, version 3 (PRAGMA user_version).
+-- The embedded store's file, version 4 (PRAGMA user_version).
 --
 -- Invariants, each kept by every single transaction:
 --   * A row of `message` is a message that is alive, and its id stands in exactly one of `ready`, `held`, `lease`.
@@ -83,16 +83,35 @@ CREATE TABLE result (
 );
 CREATE INDEX result_expires ON result (expires) WHERE expires IS NOT NULL;
 
+-- What is known of a chord.
+CREATE TABLE chord (
+    group_id TEXT PRIMARY KEY,
+    counted INTEGER NOT NULL,             -- its rows in `chord_part`
+    size INTEGER,                         -- that a part brought, if any did
+    grown INTEGER NOT NULL,               -- members that were added
+    complete INTEGER NOT NULL,            -- 1: its completion was published, once
+    closed INTEGER NOT NULL,              -- 1: its body was sent, its parts are gone, and late ones are ignored
+    expires REAL NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX chord_expires ON chord (expires);
+
 CREATE TABLE chord_part (
     group_id TEXT NOT NULL,
     position INTEGER NOT NULL,
     task_id TEXT NOT NULL,
-    size INTEGER,
-    expires REAL NOT NULL,
     payload BLOB NOT NULL,
-    UNIQUE (group_id, position)           -- a redelivered part counts once
+    UNIQUE (group_id, position, task_id)  -- a redelivered part counts once
 );
-CREATE INDEX chord_part_expires ON chord_part (expires);
+
+CREATE TABLE document (
+    id INTEGER PRIMARY KEY,
+    kind TEXT NOT NULL,
+    name TEXT NOT NULL,
+    expires REAL,
+    payload BLOB NOT NULL,
+    UNIQUE (kind, name)
+);
+CREATE INDEX document_expires ON document (expires) WHERE expires IS NOT NULL;
 
 -- What ended whose follow-ups another broker is to publish; NULL in `follow_ups` once it has.
 CREATE TABLE settled (

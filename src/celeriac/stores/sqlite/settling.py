@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from celeriac.stores.options import StoreOptions
-from celeriac.stores.sqlite import claiming, dead, publishing, results, statements
+from celeriac.stores.sqlite import claiming, dead, publishing, results, statements, workflows
 from celeriac.stores.sqlite.transaction import Transaction, json_array
-from celeriac.stores.store import ChordPart, Disposition, Outgoing, ResultRecord, Settlement
+from celeriac.stores.store import Disposition, Effects, Outgoing, ResultRecord, Settlement
 
 __all__ = ["settle"]
 
@@ -21,7 +21,7 @@ def settle(transaction: Transaction, options: StoreOptions, settlements: Sequenc
     done: list[int] = []
     records: list[ResultRecord] = []
     follow_ups: list[Outgoing] = []
-    counted: list[ChordPart] = []
+    effects: list[Effects] = []
     ended = claiming.end(transaction, [each.claim for each in settlements])
     for settlement in settlements:
         if settlement.disposition is not Disposition.NONE:
@@ -34,18 +34,19 @@ def settle(transaction: Transaction, options: StoreOptions, settlements: Sequenc
         if settlement.result is not None:
             records.append(settlement.result)
         follow_ups += settlement.follow_ups
-        if settlement.chord_part is not None:
-            counted.append(settlement.chord_part)
+        if settlement.effects is not None:
+            effects.append(settlement.effects)
     if len(done) == 1:
         transaction.execute(_SQL["delete_one"], done)
     elif done:
         transaction.execute(_SQL["delete"], (json_array(done),))
+    if effects:
+        follow_ups[:0] = workflows.apply(transaction, effects)
+        records += [record for each in effects for record in each.results]
     if records:
         results.store(transaction, records)
     if follow_ups:
         publishing.publish(transaction, follow_ups)
-    if counted:
-        results.count_parts(transaction, counted)
     return refused
 
 

@@ -20,6 +20,7 @@ from celeriac.stores.sqlite import (
     results,
     sweeping,
     waiters,
+    workflows,
 )
 from celeriac.stores.sqlite.bell import LoopBell
 from celeriac.stores.sqlite.claiming import Holder
@@ -31,9 +32,11 @@ from celeriac.stores.sqlite.watching import Watch
 from celeriac.stores.store import (
     Capabilities,
     DeadLetter,
+    Document,
     Outgoing,
     QueueCounts,
     Received,
+    Recorded,
     ResultRecord,
     Revocation,
     Settlement,
@@ -177,9 +180,7 @@ class SQLiteStore:
         if records:
             await self._database.submit(partial(results.store, records=records))
 
-    async def record(
-        self, settlements: Sequence[Settlement], published: Sequence[str] = ()
-    ) -> list[list[Outgoing] | None]:
+    async def record(self, settlements: Sequence[Settlement], published: Sequence[str] = ()) -> list[Recorded]:
         """See :meth:`celeriac.stores.store.Store.record`."""
         operation = partial(recording.record, settlements=settlements, published=published)
         return await self._database.submit(operation, quick=len(settlements) <= QUICK)
@@ -200,6 +201,22 @@ class SQLiteStore:
     async def forget(self, task_ids: Sequence[str]) -> None:
         """Drop the results of these tasks."""
         await self._database.submit(partial(results.forget, task_ids=task_ids))
+
+    async def store_documents(self, documents: Sequence[Document]) -> None:
+        """Store documents; a later one of the same kind and id replaces the earlier."""
+        await self._database.submit(partial(workflows.store_documents, stored=documents))
+
+    async def documents(self, kind: str, ids: Sequence[str]) -> list[bytes | None]:
+        """The payloads of documents, None where there is none."""
+        return await self._database.submit(partial(workflows.documents, kind=kind, ids=ids), only_reads=True)
+
+    async def drop_documents(self, kind: str, ids: Sequence[str]) -> None:
+        """Drop documents."""
+        await self._database.submit(partial(workflows.drop_documents, kind=kind, ids=ids))
+
+    async def chord_parts(self, group_id: str) -> list[bytes]:
+        """The payloads of the parts that were counted, in the order of the members' positions."""
+        return await self._database.submit(partial(workflows.parts, group_id=group_id), only_reads=True)
 
     async def revoke(self, revocations: Sequence[Revocation], lifetime: float) -> None:
         """Store the revocations for ``lifetime`` seconds and tell those who watch for them."""

@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 
 from celeriac.exceptions import OperationalError, TimeoutError  # noqa: A004 - the interface's error
 from celeriac.stores.options import StoreOptions
-from celeriac.stores.sqlite import control, publishing, results
+from celeriac.stores.sqlite import control, publishing, results, workflows
 from celeriac.stores.sqlite.errors import Locked
 from celeriac.stores.sqlite.file import StoreFile
 from celeriac.stores.sqlite.receiving import LOOK_INTERVAL
@@ -19,7 +19,7 @@ from celeriac.stores.sqlite.store import CAPABILITIES, patience_of
 from celeriac.stores.sqlite.transaction import Operation
 from celeriac.stores.sqlite.wakeup import Bell
 from celeriac.stores.sqlite.watching import timeout_text
-from celeriac.stores.store import Outgoing, ResultRecord, Revocation
+from celeriac.stores.store import Document, Outgoing, ResultRecord, Revocation
 
 __all__ = ["SyncSQLiteStore"]
 
@@ -124,6 +124,24 @@ class SyncSQLiteStore:
     def forget(self, task_ids: Sequence[str]) -> None:
         """Drop the results of these tasks."""
         self._run(partial(results.forget, task_ids=task_ids))
+
+    def store_documents(self, documents: Sequence[Document]) -> None:
+        """Store documents; a later one of the same kind and id replaces the earlier."""
+        self._run(partial(workflows.store_documents, stored=documents))
+
+    def documents(self, kind: str, ids: Sequence[str]) -> list[bytes | None]:
+        """The payloads of documents, None where there is none."""
+        self._check_open()
+        return self._file.read(partial(workflows.documents, kind=kind, ids=ids), self._patience)
+
+    def drop_documents(self, kind: str, ids: Sequence[str]) -> None:
+        """Drop documents."""
+        self._run(partial(workflows.drop_documents, kind=kind, ids=ids))
+
+    def chord_parts(self, group_id: str) -> list[bytes]:
+        """The payloads of the parts that were counted, in the order of the members' positions."""
+        self._check_open()
+        return self._file.read(partial(workflows.parts, group_id=group_id), self._patience)
 
     def revoke(self, revocations: Sequence[Revocation], lifetime: float) -> None:
         """Store the revocations for ``lifetime`` seconds and tell those who watch for them."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from itertools import chain
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
@@ -14,7 +14,7 @@ import msgspec
 if TYPE_CHECKING:
     from celeriac.stores.sqlite.handover import Handover
 
-__all__ = ["Operation", "Transaction", "insert", "json_array", "json_object", "parse_json"]
+__all__ = ["Operation", "Transaction", "insert", "insert_returning", "json_array", "json_object", "parse_json"]
 
 T = TypeVar("T")
 
@@ -90,11 +90,27 @@ def insert(transaction: Transaction, statement: str, rows: Sequence[tuple[object
     if len(rows) == 1:
         transaction.execute(statement, (*rows[0], *more))
         return
+    for text, arguments in _few_statements(statement, rows):
+        transaction.execute(text, (*arguments, *more))
+
+
+def insert_returning(
+    transaction: Transaction, statement: str, rows: Sequence[tuple[object, ...]]
+) -> list[tuple[object, ...]]:
+    """As :func:`insert`, with what the statement returns."""
+    returned: list[tuple[object, ...]] = []
+    for text, arguments in _few_statements(statement, rows):
+        returned += transaction.execute(text, arguments).fetchall()
+    return returned
+
+
+def _few_statements(
+    statement: str, rows: Sequence[tuple[object, ...]]
+) -> Iterator[tuple[str, list[object]]]:
     start = 0
     for count in _ROWS:
         while len(rows) - start >= count:
-            arguments = [*chain.from_iterable(rows[start : start + count]), *more]
-            transaction.execute(_repeat_values(statement, count), arguments)
+            yield _repeat_values(statement, count), [*chain.from_iterable(rows[start : start + count])]
             start += count
 
 

@@ -1,4 +1,4 @@
--- Results, the parts of chords, and who waits for a result.
+-- Results, and who waits for a result.
 
 -- name: store
 -- Store results; an unexpired SUCCESS gives way to another SUCCESS only. The row of values is repeated for each result.
@@ -20,14 +20,6 @@ WHERE task_id IN (SELECT value FROM json_each(?)) AND (expires IS NULL OR expire
 -- name: forget
 -- Arguments: a JSON array of task ids.
 DELETE FROM result WHERE task_id IN (SELECT value FROM json_each(?))
-
--- name: store_part
--- Arguments: group_id, position, task_id, size, expires, payload. A part that was counted before is left alone.
-INSERT OR IGNORE INTO chord_part (group_id, position, task_id, size, expires, payload) VALUES (?, ?, ?, ?, ?, ?)
-
--- name: parts
--- Arguments: group_id. Returns (position, task_id, size, payload), in the order of positions.
-SELECT position, task_id, size, payload FROM chord_part WHERE group_id = ? ORDER BY position
 
 -- name: any_reader
 -- Returns (1) or no row.

@@ -1,0 +1,169 @@
+"""The tasks that every app has: Celery's own, for messages of its peers, and those that go on with our workflows."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from celeriac import serialization
+from celeriac.app.ending import CHORD_TASK, Ending
+from celeriac.app.flow import FLOW_TASK, read_stored
+from celeriac.canvas.chord import chord
+from celeriac.canvas.group import group
+from celeriac.canvas.maps import chunks
+from celeriac.canvas.signature import Signature, maybe_signature
+from celeriac.exceptions import ChordError, Ignore, OperationalError
+from celeriac.serialization.failures import decode_exception
+from celeriac.states import IGNORED, SUCCESS
+
+if TYPE_CHECKING:
+    from celeriac.app.app import Celeriac
+
+__all__ = ["add_builtins"]
+
+logger = logging.getLogger("celeriac.app.builtins")
+
+
+def add_builtins(app: Celeriac) -> None:
+    """Register them, those that are not registered under their names already."""
+    for make in _MAKERS:
+        function, options = make(app)
+        if options["name"] not in app.known_tasks:
+            app.add_task(function, {"typing": False, **options})
+
+
+Made = tuple[Callable[..., Any], dict[str, Any]]
+_OURS: dict[str, Any] = {
+    "bind": True,
+    "ignore_result": True,
+    "acks_late": True,
+    "reject_on_worker_lost": True,
+    "autoretry_for": (OperationalError,),
+    "max_retries": None,
+    "retry_backoff": True,
+}
+"""Options of the tasks that go on with workflows: nothing but the store can hinder them, and that passes."""
+
+
+def _flow(app: Celeriac) -> Made:
+    def flow(self: Any, *args: Any, key: str, ended: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        """Go on with a stored workflow, or say of all that is in it that it will never run."""
+        workflow = read_stored(app, key)
+        if workflow is None:
+            raise Ignore(f"the stored workflow {key!r} is gone; was it older than result_expires?")
+        request = self.request
+        ending = Ending(app, request)
+        if ended is not None:
+            ending.abandon(workflow, ended["value"], ended["state"], ended["errbacks"])
+        else:
+            ending.go_on(workflow, args, kwargs, parent_id=request.parent_id, root_id=request.root_id)
+        request.own_ending = ending
+
+    return flow, {"name": FLOW_TASK, **_OURS}
+
+
+def _chord_body(app: Celeriac) -> Made:
+    def send_body(self: Any, group_id: str, body: dict[str, Any]) -> None:
+        """Send a chord's body with the results of the header, or the failure of the first member that failed."""
+        call = Signature.from_dict(body, app)
+        ending = Ending(app, self.request)
+        try:
+            values = _joined(app, group_id)
+        except ChordError as error:
+            ending.fail_body(call, error)
+        else:
+            if values is None:
+                raise Ignore(f"the parts of chord {group_id} are gone: its body was sent before")
+            ending.go_on(call, (values,), parent_id=self.request.parent_id)
+        ending.close(group_id)
+        self.request.own_ending = ending
+
+    return send_body, {"name": CHORD_TASK, **_OURS}
+
+
+def _joined(app: Celeriac, group_id: str) -> list[Any] | None:
+    """The values of a header's members, in their order; None when nothing is stored."""
+    serializer = serialization.serializer(app.settings.result_serializer)
+    accept = app.accepted_results()
+    values = []
+    payloads = app.store.chord_parts(group_id)
+    for payload in payloads:
+        part = serialization.loads(payload, serializer.content_type, serializer.content_encoding, accept)
+        _, task_id, state, value = part
+        if state == IGNORED:
+            value = None
+        elif state != SUCCESS:
+            raise ChordError(f"Dependency {task_id} raised {decode_exception(value)!r}")
+        values.append(value)
+    return values if payloads else None
+
+
+def _accumulate(app: Celeriac) -> Made:
+    def accumulate(*args: Any, **kwargs: Any) -> Any:
+        """The arguments, or one of them: of a group that runs in a task's stead."""
+        index = kwargs.get("index")
+        return args[index] if index is not None else args
+
+    return accumulate, {"name": "celery.accumulate"}
+
+
+def _map(app: Celeriac) -> Made:
+    def xmap(task: Any, it: Any) -> list[Any]:
+        """Call a task for each item."""
+        called = _callable(app, task)
+        return [called(item) for item in it]
+
+    return xmap, {"name": "celery.map"}
+
+
+def _starmap(app: Celeriac) -> Made:
+    def xstarmap(task: Any, it: Any) -> list[Any]:
+        """Call a task for each item, which is its arguments."""
+        called = _callable(app, task)
+        return [called(*item) for item in it]
+
+    return xstarmap, {"name": "celery.starmap"}
+
+
+def _callable(app: Celeriac, task: Any) -> Callable[..., Any]:
+    """A signature's task, to be called here with the signature's own arguments too."""
+    call = Signature.from_dict(task, app)
+    if not call.args and not call.kwargs:
+        return app.task_named(call.task)
+    return call
+
+
+def _chunks(app: Celeriac) -> Made:
+    def send_chunks(task: Any, it: Any, n: int) -> Any:
+        """Send a task's calls in parts."""
+        return chunks.apply_chunks(maybe_signature(task, app), it, n, app=app)
+
+    return send_chunks, {"name": "celery.chunks"}
+
+
+def _group(app: Celeriac) -> Made:
+    def send_group(self: Any, tasks: Any, result: Any = None, group_id: str | None = None, partial_args: Any = ()) -> Any:
+        """Send a group."""
+        return group(tasks, app=app).apply_async(tuple(partial_args or ()), task_id=group_id)
+
+    return send_group, {"name": "celery.group", "bind": True}
+
+
+def _chain(app: Celeriac) -> Made:
+    def send_chain(*args: Any, **kwargs: Any) -> Any:
+        """Refuse, as Celery does: a chain travels in its steps."""
+        raise NotImplementedError("a chain is sent as its first step, never as a task of its own")
+
+    return send_chain, {"name": "celery.chain"}
+
+
+def _chord(app: Celeriac) -> Made:
+    def send_chord(self: Any, header: Any, body: Any, partial_args: Any = (), **options: Any) -> Any:
+        """Send a chord."""
+        return chord(header, body, app=app).apply_async(tuple(partial_args or ()))
+
+    return send_chord, {"name": "celery.chord", "bind": True}
+
+
+_MAKERS = (_flow, _chord_body, _accumulate, _map, _starmap, _chunks, _group, _chain, _chord)

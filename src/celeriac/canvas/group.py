@@ -1,0 +1,206 @@
+"""A group: members that run side by side."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Self
+
+from celeriac.canvas.signature import Signature, listed, signatures
+from celeriac.ids import new_task_id
+
+if TYPE_CHECKING:
+    from celeriac.app.app import Celeriac
+    from celeriac.canvas.stamping import StampingVisitor
+    from celeriac.result import ResultBase
+
+__all__ = ["group"]
+
+
+class group(Signature):  # noqa: N801 - the name is Celery's
+    """``group(a, b)``, ``group([a, b])`` or a group of what a generator makes.
+
+    Args:
+        tasks: the members.
+        options: options of all members.
+    """
+
+    def __init__(self, *tasks: Any, **options: Any) -> None:
+        app = options.pop("app", None)
+        members = signatures(_members(tasks), app)
+        super().__init__("celery.group", (), {"tasks": members}, options, subtask_type="group", app=app)
+
+    @classmethod
+    def of_mapping(cls, d: Mapping[str, Any], app: Celeriac | None = None) -> Self:
+        """A copy of a group's mapping; its members are copies too."""
+        made = super().of_mapping(d, app)
+        kwargs = d.get("kwargs") or {}
+        made["kwargs"] = {**kwargs, "tasks": [each.clone() for each in signatures(kwargs.get("tasks") or (), made._app)]}
+        return made
+
+    @classmethod
+    def from_dict(cls, d: Mapping[str, Any], app: Celeriac | None = None) -> Signature:
+        """The group of a mapping, whose members become signatures in the mapping itself, as Celery has it."""
+        made = cls.of_mapping(d, app) if cls is group else Signature.from_dict(d, app)
+        if isinstance(d.get("kwargs"), dict) and cls is group:
+            d["kwargs"]["tasks"] = made["kwargs"]["tasks"]
+        return made
+
+    def clone(self, args: Any = (), kwargs: dict[str, Any] | None = None, **options: Any) -> Any:
+        """A copy, members included; arguments are every member's."""
+        copy = self.of_mapping(self)
+        copy.options.update(self.merged((), None, options)[2])
+        if args or kwargs:
+            copy.kwargs["tasks"] = [each.clone(args, kwargs) for each in copy.tasks]
+        return copy
+
+    partial = clone
+
+    @property
+    def app(self) -> Celeriac:
+        """The app that sends it: its own, else that of the first member that has one."""
+        if self._app is None:
+            self._app = next((each._app for each in self.tasks if each._app is not None), None)
+        return super().app
+
+    @property
+    def tasks(self) -> list[Signature]:
+        """The members."""
+        return self.kwargs["tasks"]  # type: ignore[no-any-return]  # a mapping's values are Any
+
+    def only_member(self) -> Signature:
+        """A copy of the only member, with what was linked to the group."""
+        (member,) = (each.clone() for each in self.tasks)
+        for link in ("link", "link_error"):
+            for each in listed(self.options.get(link)):
+                member.append_to_list_option(link, each)
+        own = {name: value for name, value in self.options.items() if name not in ("link", "link_error", "task_id")}
+        return member.set(**{**own, **member.options})
+
+    def members(self) -> list[Signature]:
+        """The members in the order of their results: those of groups within are members of this one (I.133)."""
+        return [each for step in self.tasks for each in (step.members() if isinstance(step, group) else [step])]
+
+    def freeze(
+        self,
+        _id: str | None = None,
+        group_id: str | None = None,
+        chord: Any = None,
+        root_id: str | None = None,
+        parent_id: str | None = None,
+        group_index: int | None = None,
+    ) -> ResultBase:
+        """Give it and every member an id. The place is kept here: its members get theirs when they are sent."""
+        options = self.options
+        own = options.setdefault("task_id", _id or new_task_id())
+        place = {"group_id": group_id, "group_index": group_index, "chord": chord}
+        for name, value in place.items():
+            if value is not None:
+                options.setdefault(name, value)
+        root_id = options.get("root_id") or root_id
+        parent_id = options.get("parent_id") or parent_id
+        members = self.kwargs["tasks"] = self._unrolled_members()
+        return self.app.GroupResult(own, [each.freeze(root_id=root_id, parent_id=parent_id) for each in members])
+
+    def _unrolled_members(self) -> list[Signature]:
+        from celeriac.canvas.maps import chunks
+
+        members = [each.group() if isinstance(each, chunks) else each for each in self.members()]
+        return group(members).members() if any(isinstance(each, group) for each in members) else members
+
+    def completions(self) -> int:
+        """Those of all members."""
+        return sum(each.completions() for each in self._unrolled_members())
+
+    def link(self, callback: Any) -> Any:
+        """Link an immutable copy to the first member only (I.135); returns what that is."""
+        return self.tasks[0].link(callback.clone().set(immutable=True)) if self.tasks else callback
+
+    def link_error(self, errback: Any) -> Any:
+        """Link a copy to every member (I.135); returns the copies."""
+        return tuple(each.link_error(errback.clone()) for each in self.tasks)
+
+    def set_immutable(self, immutable: bool) -> None:
+        """Say of all members whether they ignore arguments that are given later."""
+        for each in self.tasks:
+            each.set_immutable(immutable)
+
+    def skew(self, start: float = 1.0, stop: float | None = None, step: float = 1.0) -> Self:
+        """Let the members start one after the other.
+
+        Args:
+            start: countdown of the first member in seconds.
+            stop: countdowns begin anew before they reach that; None never.
+            step: seconds between two members.
+        """
+        row: Iterator[float] = itertools.count(start, step)
+        if stop is not None:
+            row = itertools.cycle(itertools.takewhile(lambda value: value < stop, itertools.count(start, step)))
+        for each, countdown in zip(self.tasks, row, strict=False):
+            each.set(countdown=countdown)
+        return self
+
+    def stamp(self, visitor: StampingVisitor | None = None, append_stamps: bool = False, **headers: Any) -> None:
+        """Stamp it and every member."""
+        super().stamp(visitor, append_stamps, **headers)
+
+    def apply_async(  # type: ignore[override]  # what a group does not take is named here
+        self,
+        args: Any = (),
+        kwargs: dict[str, Any] | None = None,
+        add_to_parent: bool = True,
+        producer: Any = None,
+        link: Any = None,
+        link_error: Any = None,
+        **options: Any,
+    ) -> Any:
+        """Send all members in one round trip; returns their GroupResult.
+
+        Raises:
+            TypeError: ``link`` or ``link_error`` is given: link to the members, or make it a chord (I.134).
+        """
+        self._check(link, link_error)
+        return self.app.sender.send_workflow(self, args, kwargs, {"add_to_parent": add_to_parent, **options})
+
+    async def aapply_async(self, args: Any = (), kwargs: dict[str, Any] | None = None, **options: Any) -> Any:
+        """As :meth:`apply_async`, without blocking the event loop."""
+        self._check(options.pop("link", None), options.pop("link_error", None))
+        return await self.app.sender.asend_workflow(self, args, kwargs, options)
+
+    def _check(self, link: Any, link_error: Any) -> None:
+        if link is not None:
+            raise TypeError("cannot link to a group: make it a chord, group(...) | callback, or link to its members")
+        if link_error is not None:
+            raise TypeError("cannot link an errback to a group's call: use group.link_error(errback) before")
+
+    def apply(self, args: Any = (), kwargs: dict[str, Any] | None = None, **options: Any) -> Any:
+        """Run the members here and now; returns a GroupResult of EagerResults."""
+        from celeriac.canvas.eager import apply_group
+
+        return apply_group(self, args, kwargs, options)
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        return self.apply_async(args, **options)
+
+    def __len__(self) -> int:
+        return len(self.tasks)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __repr__(self) -> str:
+        return f"group({', '.join(map(repr, self.tasks))})"
+
+
+Signature.TYPES["group"] = group
+
+
+def _members(tasks: tuple[Any, ...]) -> Iterable[Any]:
+    if len(tasks) != 1:
+        return tasks
+    (only,) = tasks
+    if isinstance(only, group):
+        return only.tasks
+    if isinstance(only, Mapping) or not isinstance(only, Iterable):
+        return tasks
+    return only
