@@ -15,8 +15,18 @@ from celeriac import current
 from celeriac.app.app import Celeriac
 from celeriac.app.shared import shared_task
 from celeriac.app.task import Task
-from celeriac.canvas import Signature, StampingVisitor, chain, chord, chunks, group, maybe_signature, signature
-from celeriac.canvas import xmap, xstarmap
+from celeriac.canvas import (
+    Signature,
+    StampingVisitor,
+    chain,
+    chord,
+    chunks,
+    group,
+    maybe_signature,
+    signature,
+    xmap,
+    xstarmap,
+)
 from celeriac.result import AsyncResult, EagerResult
 
 current_app = cast(Celeriac, current.Current(current.current_app))

@@ -22,12 +22,27 @@ from celeriac.message import Head, Message, head_of
 from celeriac.serialization.json import decode as decode_typed_json
 from celeriac.serialization.json import encode as encode_typed_json
 
-__all__ = ["PRIORITY_MAX", "decode", "encode", "identity_of", "priority_of", "read_head", "renewed", "reply_to_of"]
+__all__ = [
+    "PRIORITY_MAX",
+    "carries_workflow",
+    "decode",
+    "encode",
+    "identity_of",
+    "priority_of",
+    "read_head",
+    "renewed",
+    "reply_to_of",
+]
 
 PRIORITY_MAX: Final = 9
 """Virtual transports clamp priorities to 0..9 (protocol.md, section 4)."""
 
 
+_NOTHING_FOLLOWS: Final = (
+    b'{"callbacks": null, "errbacks": null, "chain": null, "chord": null}]',
+    b'{"callbacks":null,"errbacks":null,"chain":null,"chord":null}]',
+)
+"""How the body of a message outside of any workflow ends, as Celery and as msgspec write it."""
 _OUT_OF_RANGE: Final = "Number out of range"
 """How msgspec begins to complain of a number that the standard library reads as infinite."""
 
@@ -176,6 +191,20 @@ def reply_to_of(payload: bytes) -> str:
         return _decode_tagged(payload).properties.reply_to or ""
     except (msgspec.DecodeError, ValueError, RecursionError):
         return ""
+
+
+def carries_workflow(payload: bytes) -> bool:
+    """Whether something may follow from this message's end: a callback, a chain's next step, a chord's body.
+
+    True for what only decoding would tell. It is the end of a JSON body that says that nothing does.
+    """
+    try:
+        message = decode(payload)
+    except CorruptMessage:
+        return False
+    if message.headers.get("compression") or message.content_type != "application/json":
+        return True
+    return not message.body.rstrip().endswith(_NOTHING_FOLLOWS)
 
 
 def renewed(payload: bytes) -> bytes:

@@ -143,7 +143,9 @@ def _chunks(app: Celeriac) -> Made:
 
 
 def _group(app: Celeriac) -> Made:
-    def send_group(self: Any, tasks: Any, result: Any = None, group_id: str | None = None, partial_args: Any = ()) -> Any:
+    def send_group(
+        self: Any, tasks: Any, result: Any = None, group_id: str | None = None, partial_args: Any = ()
+    ) -> Any:
         """Send a group."""
         return group(tasks, app=app).apply_async(tuple(partial_args or ()), task_id=group_id)
 

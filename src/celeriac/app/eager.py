@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from celeriac import current, serialization
 from celeriac.app import tracer as tracers
 from celeriac.app.arguments import check_containers
-from celeriac.app.ending import called_here
 from celeriac.app.context import Context
+from celeriac.app.ending import called_here
 from celeriac.app.making import annotate
 from celeriac.app.options import refuse_unknown
 from celeriac.app.trace import Trace

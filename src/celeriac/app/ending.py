@@ -1,8 +1,8 @@
 """Ending: what follows when a call of a workflow has ended, collected for its settlement.
 
-After a success: the callbacks, the next step of the chain, the part of the chord. After a failure: the errbacks, and the
-same failure for everything that will never run now: the rest of the chain, and with it the parts of the chords that wait
-for that (behaviours.md, J.147 to J.150). So nobody waits for what does not come.
+After a success: the callbacks, the next step of the chain, the part of the chord. After a failure: the errbacks, and
+the same failure for everything that will never run now: the rest of the chain, and with it the parts of the chords that
+wait for that (behaviours.md, J.147 to J.150). So nobody waits for what does not come.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import logging
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
-from celeriac import documents, serialization
+from celeriac import documents as result_documents
+from celeriac import serialization
 from celeriac.app.arguments import ArgumentChecker
 from celeriac.app.context import Context
 from celeriac.app.flow import FLOW_TASK, Flow, place_of, reference, workflow_queue
@@ -42,6 +43,7 @@ class Ending:
 
     Attributes:
         follow_ups: messages that are published with the settlement.
+        documents, results, grown, parts, closed: see :class:`~celeriac.stores.store.Effects`.
     """
 
     def __init__(self, app: Celeriac, context: Context) -> None:
@@ -49,17 +51,17 @@ class Ending:
         self._context = context
         known = context.own_ending
         self.follow_ups: list[Outgoing] = [] if known is None else list(known.follow_ups)
-        self._documents: list[Document] = [] if known is None else list(known._documents)
-        self._results: list[ResultRecord] = [] if known is None else list(known._results)
-        self._parts: list[ChordPart] = [] if known is None else list(known._parts)
-        self._grown: list[tuple[str, int]] = [] if known is None else list(known._grown)
-        self._closed: list[str] = [] if known is None else list(known._closed)
+        self.documents: list[Document] = [] if known is None else list(known.documents)
+        self.results: list[ResultRecord] = [] if known is None else list(known.results)
+        self.parts: list[ChordPart] = [] if known is None else list(known.parts)
+        self.grown: list[tuple[str, int]] = [] if known is None else list(known.grown)
+        self.closed: list[str] = [] if known is None else list(known.closed)
 
     def effects(self) -> Effects | None:
         """What else becomes final, None when nothing does."""
-        if not (self._documents or self._results or self._parts or self._grown or self._closed):
+        if not (self.documents or self.results or self.parts or self.grown or self.closed):
             return None
-        return Effects(self._documents, self._results, self._grown, self._parts, self._closed)
+        return Effects(self.documents, self.results, self.grown, self.parts, self.closed)
 
     # -- going on ----------------------------------------------------------------------------------------------------
 
@@ -75,7 +77,7 @@ class Ending:
             place["reply_to"] = context.reply_to  # what follows is awaited by whoever awaits this
         flow.add(call, args, kwargs, {**place, **options})
         self.follow_ups += flow.messages
-        self._documents += flow.documents
+        self.documents += flow.documents
         return result
 
     def succeeded(self, workflow: Embedded, value: Any) -> None:
@@ -107,9 +109,7 @@ class Ending:
         if workflow.chord is not None and context.group is not None:
             self._add_part(workflow.chord, context.group, context.group_index or 0, str(context.id), state, value)
 
-    def _add_part(
-        self, body: SignatureData, group_id: str, index: int, task_id: str, state: str, value: Any
-    ) -> None:
+    def _add_part(self, body: SignatureData, group_id: str, index: int, task_id: str, state: str, value: Any) -> None:
         app, context = self._app, self._context
         serializer = app.settings.result_serializer
         if isinstance(value, ResultBase) and serializer != "pickle":
@@ -123,15 +123,15 @@ class Ending:
         }
         completion = app.sender.built(CHORD_TASK, (), {"group_id": group_id, "body": body}, options)
         size = body.get("chord_size")
-        self._parts.append(ChordPart(group_id, index, task_id, size, payload, completion.outgoing[0]))
+        self.parts.append(ChordPart(group_id, index, task_id, size, payload, completion.outgoing[0]))
 
     def grow(self, group_id: str, members: int) -> None:
         """That many members were added to a chord's header."""
-        self._grown.append((group_id, members))
+        self.grown.append((group_id, members))
 
     def close(self, group_id: str) -> None:
         """The chord's body is sent: its parts are needed no more."""
-        self._closed.append(group_id)
+        self.closed.append(group_id)
 
     # -- failing -----------------------------------------------------------------------------------------------------
 
@@ -217,9 +217,11 @@ class Ending:
                 self._abandon(call.body, value, state, traceback, place or place_of(call.body.options))
         elif call.id is not None:
             if state != IGNORED:
-                self._results.append(self._record(call, value, state, traceback))
+                self.results.append(self._record(call, value, state, traceback))
             if place.get("chord"):
-                self._add_part(_plain(place["chord"]), place["group_id"], place.get("group_index") or 0, call.id, state, value)
+                self._add_part(
+                    _plain(place["chord"]), place["group_id"], place.get("group_index") or 0, call.id, state, value
+                )
 
     def _abandon_stored(self, call: Signature, value: Any, state: str, errbacks: bool) -> None:
         """What is stored is read by the task that would have gone on with it: it says the same of all that is in it."""
@@ -234,17 +236,15 @@ class Ending:
             "result": value,
             "traceback": traceback,
             "children": [],
-            "date_done": documents.now(),
+            "date_done": result_documents.now(),
             "task_id": call.id,
         }
         if call.options.get("group_id") is not None:
             document["group_id"] = call.options["group_id"]
-        payload = documents.encode(document, settings.result_serializer)
+        payload = result_documents.encode(document, settings.result_serializer)
         return ResultRecord(str(call.id), payload, state, settings.result_expires, self._context.reply_to or "")
 
-    def _call_errbacks(
-        self, errbacks: Iterable[Any], context: Context, error: BaseException, traceback: str
-    ) -> None:
+    def _call_errbacks(self, errbacks: Iterable[Any], context: Context, error: BaseException, traceback: str) -> None:
         """Those that take more than the failed task's id are called here, the others are sent (J.147)."""
         for each in errbacks:
             call = Signature.from_dict(each, self._app)

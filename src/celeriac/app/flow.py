@@ -186,9 +186,7 @@ class Flow:
         header_kwargs = {**(kwargs or {}), **(signature.kwargs.get("kwargs") or {})}
         index = 0
         for member in header.tasks:
-            self.add(
-                member, (*args, *signature.args), header_kwargs, dict(options), {**members, "group_index": index}
-            )
+            self.add(member, (*args, *signature.args), header_kwargs, dict(options), {**members, "group_index": index})
             index += member.completions()
 
     def check(self) -> None:

@@ -63,23 +63,27 @@ class Refused:
 
 
 class Doomed:
-    """A call that is not run but fails: only its failure hooks run."""
+    """A call that is not run but ends by main's verdict: only its failure hooks run, and what follows from its end."""
 
     is_coroutine = False
     interrupted = False
     interruptible = False
     cancelled = False
 
-    def __init__(self, trace: Trace, error: Exception) -> None:
+    def __init__(self, trace: Trace, work: Work) -> None:
         self._trace = trace
-        self._error = error
+        self._work = work
 
     def run(self) -> Outcome:
-        """The outcome of the failure."""
-        return self._trace.fail(self._error)
+        """The outcome of the verdict."""
+        work = self._work
+        if work.verdict == "revoked":
+            return self._trace.revoke(work.reason)
+        limit = work.verdict == "time_limit"
+        return self._trace.fail(TimeLimitExceeded(work.hard) if limit else WorkerLostError(work.reason))
 
     async def arun(self) -> Outcome:
-        """The outcome of the failure."""
+        """The outcome of the verdict."""
         return self.run()
 
 
@@ -111,7 +115,7 @@ class TaskRunner:
         """Decode a request."""
         try:
             trace = self._load(work)
-            return Doomed(trace, _verdict(work)) if work.verdict else trace
+            return Doomed(trace, work) if work.verdict else trace
         except (DecodeError, SerializerNotInstalled, NotRegistered, UnsupportedOption) as error:
             return Refused(work, error)
 
@@ -174,10 +178,6 @@ class TaskRunner:
             task = self.app.tasks[name]
             tracer = self._tracers[name] = tracers.build_tracer(self.app, task, self.hostname, self.describe)
         return tracer
-
-
-def _verdict(work: Work) -> Exception:
-    return TimeLimitExceeded(work.hard) if work.verdict == "time_limit" else WorkerLostError(work.reason)
 
 
 def preload(arguments: dict[str, Any]) -> None:

@@ -21,12 +21,12 @@ from celeriac.app.ending import Ending
 from celeriac.app.exchanging import Exchanging
 from celeriac.app.retrying import retry
 from celeriac.app.tracer import Tracer
-from celeriac.exceptions import Ignore, Reject, ResultTooLarge, Retry, SoftTimeLimitExceeded
+from celeriac.exceptions import Ignore, Reject, ResultTooLarge, Retry, SoftTimeLimitExceeded, TaskRevokedError
 from celeriac.pools.pool import Kind, Outcome
 from celeriac.result.base import ResultBase
 from celeriac.saferepr import saferepr
 from celeriac.serialization.failures import encode_exception
-from celeriac.states import FAILURE, IGNORED, REJECTED, RETRY, STARTED, SUCCESS
+from celeriac.states import FAILURE, IGNORED, REJECTED, RETRY, REVOKED, STARTED, SUCCESS
 from celeriac.stores.store import Outgoing, ResultRecord
 from celeriac.workflow import EMPTY, Embedded
 
@@ -138,6 +138,21 @@ class Trace:
         try:
             self.error = error
             return self._ended(self._failed(error, Kind.FAILURE))
+        finally:
+            current.pop_request(token)
+
+    def revoke(self, reason: str) -> Outcome:
+        """End the call as revoked, without running it: what was to follow it is revoked with it."""
+        token = current.push_request(self.tracer.task, self.context)
+        self.started = perf_counter()
+        try:
+            error = TaskRevokedError(reason)
+            self.error, self.state = error, REVOKED
+            ending = self._ending()
+            if ending is not None:
+                ending.abandoned(self.workflow, error, REVOKED)
+            result = self._document(REVOKED, encode_exception(error, self._serializer()), None)
+            return self._outcome(Kind.IGNORE, result, reason, ending=ending)
         finally:
             current.pop_request(token)
 

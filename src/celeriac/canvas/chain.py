@@ -28,7 +28,7 @@ class Chain(Signature):
         steps = tasks[0] if len(tasks) == 1 and _is_row(tasks[0]) else tasks
         app = options.pop("app", None)
         super().__init__("celery.chain", (), {"tasks": list(steps)}, options, subtask_type="chain", app=app)
-        self._app = app or next((each._app for each in self.tasks if each._app is not None), None)
+        self.own_app = app or next((each.own_app for each in self.tasks if each.own_app is not None), None)
 
     @classmethod
     def of_steps(cls, steps: Iterable[Signature], app: Celeriac | None = None) -> Chain:
@@ -39,9 +39,9 @@ class Chain(Signature):
     def of_mapping(cls, d: Mapping[str, Any], app: Celeriac | None = None) -> Self:
         """A copy of a chain's mapping; its steps are copies too."""
         made = super().of_mapping(d, app)
-        steps = signatures(_steps_of(d), made._app)
+        steps = signatures(_steps_of(d), made.own_app)
         made["kwargs"] = {**(d.get("kwargs") or {}), "tasks": [each.clone() for each in steps]}
-        made._app = made._app or next((each._app for each in steps if each._app is not None), None)
+        made.own_app = made.own_app or next((each.own_app for each in steps if each.own_app is not None), None)
         return made
 
     def clone(self, args: Any = (), kwargs: dict[str, Any] | None = None, **options: Any) -> Any:
@@ -59,7 +59,7 @@ class Chain(Signature):
         """The steps."""
         steps = self.kwargs["tasks"]
         if not all(isinstance(each, Signature) for each in steps):
-            steps = self.kwargs["tasks"] = signatures(steps, self._app)
+            steps = self.kwargs["tasks"] = signatures(steps, self.own_app)
         return list(steps) if not isinstance(steps, list) else steps
 
     def has_links(self) -> bool:
@@ -83,7 +83,7 @@ class Chain(Signature):
 
     def prepared(self) -> list[Signature]:
         """The steps as they are to be sent: folded, and the links where they belong."""
-        return folded(self.own_steps(), self._app)
+        return folded(self.own_steps(), self.own_app)
 
     def freeze(
         self,

@@ -39,7 +39,7 @@ class chord(Signature):  # noqa: N801 - the name is Celery's
         members = header if isinstance(header, group) else group(header, app=app)
         own = {"header": members, "body": maybe_signature(body, app), "kwargs": dict(kwargs or {})}
         super().__init__(task, args, own, options, subtask_type="chord", app=app)
-        self._app = app or members._app or (self.body._app if self.body is not None else None)
+        self.own_app = app or members.own_app or (self.body.own_app if self.body is not None else None)
 
     @classmethod
     def of_mapping(cls, d: Mapping[str, Any], app: Celeriac | None = None) -> Self:
@@ -51,9 +51,9 @@ class chord(Signature):  # noqa: N801 - the name is Celery's
         if header is None and args:  # of old, they were positional arguments
             header = args.pop(0)
             kwargs.setdefault("body", args.pop(0) if args else None)
-        body = maybe_signature(kwargs.get("body"), made._app)
-        members = header if isinstance(header, Mapping) else group(header or (), app=made._app)
-        copied = group.of_mapping(members, made._app)
+        body = maybe_signature(kwargs.get("body"), made.own_app)
+        members = header if isinstance(header, Mapping) else group(header or (), app=made.own_app)
+        copied = group.of_mapping(members, made.own_app)
         made["args"] = tuple(args)
         made["kwargs"] = {
             **kwargs,
@@ -61,7 +61,7 @@ class chord(Signature):  # noqa: N801 - the name is Celery's
             "body": body.clone() if body is not None else None,
             "kwargs": dict(kwargs.get("kwargs") or {}),
         }
-        made._app = made._app or copied._app or (body._app if body is not None else None)
+        made.own_app = made.own_app or copied.own_app or (body.own_app if body is not None else None)
         return made
 
     def clone(self, args: Any = (), kwargs: dict[str, Any] | None = None, **options: Any) -> Any:
@@ -78,15 +78,15 @@ class chord(Signature):  # noqa: N801 - the name is Celery's
     @property
     def app(self) -> Celeriac:
         """The app that sends it."""
-        return self._app or self.header.app
+        return self.own_app or self.header.app
 
     @property
     def header(self) -> group:
         """The group that runs first."""
         header = self.kwargs["header"]
         if not isinstance(header, group):
-            members = header if isinstance(header, Mapping) else group(header, app=self._app)
-            header = self.kwargs["header"] = group.of_mapping(members, self._app)
+            members = header if isinstance(header, Mapping) else group(header, app=self.own_app)
+            header = self.kwargs["header"] = group.of_mapping(members, self.own_app)
         return header
 
     @property
@@ -96,12 +96,12 @@ class chord(Signature):  # noqa: N801 - the name is Celery's
 
     @tasks.setter
     def tasks(self, value: Any) -> None:
-        self.kwargs["header"] = value if isinstance(value, group) else group(value, app=self._app)
+        self.kwargs["header"] = value if isinstance(value, group) else group(value, app=self.own_app)
 
     @property
     def body(self) -> Signature | None:
         """What gets the results."""
-        return maybe_signature(self.kwargs.get("body"), self._app)
+        return maybe_signature(self.kwargs.get("body"), self.own_app)
 
     @body.setter
     def body(self, value: Any) -> None:
@@ -202,7 +202,7 @@ class chord(Signature):  # noqa: N801 - the name is Celery's
         if body is None:
             return self
         chosen: chord = self.clone()
-        chosen.kwargs["body"] = maybe_signature(body, self._app).clone()  # type: ignore[union-attr]  # it is not None
+        chosen.kwargs["body"] = maybe_signature(body, self.own_app).clone()  # type: ignore[union-attr]  # it is not None
         return chosen
 
     def apply(
@@ -225,7 +225,7 @@ class chord(Signature):  # noqa: N801 - the name is Celery's
 
     def run(self, header: Any, body: Any, partial_args: Any = (), **options: Any) -> Any:
         """Send a header with a body."""
-        return type(self)(header, body, app=self._app).apply_async(partial_args, **options)
+        return type(self)(header, body, app=self.own_app).apply_async(partial_args, **options)
 
     def __call__(self, body: Any = None, **options: Any) -> Any:
         return self.apply_async((), None, body=body, **options)

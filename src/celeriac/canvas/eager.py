@@ -48,7 +48,9 @@ def apply_group(members: group, args: Any, kwargs: dict[str, Any] | None, option
     """Run the members one after the other."""
     given = {name: value for name, value in options.items() if name not in _OF_LAST}
     results = [each.apply(args or (), kwargs, **given) for each in members.members()]
-    return GroupResult(options.get("task_id") or members.options.get("task_id") or new_task_id(), results, app=members.app)
+    return GroupResult(
+        options.get("task_id") or members.options.get("task_id") or new_task_id(), results, app=members.app
+    )
 
 
 def apply_chord(

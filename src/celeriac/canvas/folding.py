@@ -25,7 +25,7 @@ def joined(first: Signature, second: Any) -> Any:
         return NotImplemented
     if type(first) is group and type(second) is group and not second.tasks:
         return first
-    return workflow_of(folded((first, second)), first._app or second._app)
+    return workflow_of(folded((first, second)), first.own_app or second.own_app)
 
 
 def workflow_of(steps: list[Signature], app: Celeriac | None) -> Signature:
@@ -76,7 +76,7 @@ def _append(row: list[Signature], step: Signature) -> None:
         return
     last = row[-1] if row else None
     if type(last) is group:
-        row[-1] = chord(last, body=step, app=last._app)
+        row[-1] = chord(last, body=step, app=last.own_app)
     elif isinstance(last, chord):
         row[-1] = _continued(last, step)
     else:
@@ -95,5 +95,5 @@ def _continued(owner: Signature, step: Signature) -> Signature:
     if len(row) == 1:
         row = folded(row)
     _append(row, step)
-    owner.kwargs["body"] = workflow_of(row, owner._app)
+    owner.kwargs["body"] = workflow_of(row, owner.own_app)
     return owner

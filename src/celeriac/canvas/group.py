@@ -35,7 +35,10 @@ class group(Signature):  # noqa: N801 - the name is Celery's
         """A copy of a group's mapping; its members are copies too."""
         made = super().of_mapping(d, app)
         kwargs = d.get("kwargs") or {}
-        made["kwargs"] = {**kwargs, "tasks": [each.clone() for each in signatures(kwargs.get("tasks") or (), made._app)]}
+        made["kwargs"] = {
+            **kwargs,
+            "tasks": [each.clone() for each in signatures(kwargs.get("tasks") or (), made.own_app)],
+        }
         return made
 
     @classmethod
@@ -59,8 +62,8 @@ class group(Signature):  # noqa: N801 - the name is Celery's
     @property
     def app(self) -> Celeriac:
         """The app that sends it: its own, else that of the first member that has one."""
-        if self._app is None:
-            self._app = next((each._app for each in self.tasks if each._app is not None), None)
+        if self.own_app is None:
+            self.own_app = next((each.own_app for each in self.tasks if each.own_app is not None), None)
         return super().app
 
     @property

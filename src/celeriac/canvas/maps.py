@@ -24,7 +24,7 @@ class _Mapped(Signature):
         app = options.pop("app", None)
         called = _signature_of(task, app)
         kwargs = {"task": called, "it": list(it)}
-        super().__init__(self.task_name, (), kwargs, options, immutable=True, app=app or called._app)
+        super().__init__(self.task_name, (), kwargs, options, immutable=True, app=app or called.own_app)
 
     def __repr__(self) -> str:
         return f"[{self.kwargs['task']['task']}(x) for x in {self.kwargs['it']!r}]"
@@ -70,11 +70,11 @@ class chunks(Signature):  # noqa: N801 - the name is Celery's
         app = options.pop("app", None)
         called = _signature_of(task, app)
         kwargs = {"task": called, "it": it, "n": n}
-        super().__init__("celery.chunks", (), kwargs, options, immutable=True, app=app or called._app)
+        super().__init__("celery.chunks", (), kwargs, options, immutable=True, app=app or called.own_app)
 
     def group(self) -> group:
         """The parts."""
-        task, app = maybe_signature(self.kwargs["task"], self._app), self._app
+        task, app = maybe_signature(self.kwargs["task"], self.own_app), self.own_app
         parts = _parts(self.kwargs["it"], self.kwargs["n"])
         made = group((xstarmap(task, part, app=app) for part in parts), app=app)
         return made.clone(**self.options) if self.options else made
@@ -101,7 +101,9 @@ class chunks(Signature):  # noqa: N801 - the name is Celery's
 
 
 for _kind in (xmap, xstarmap, chunks):
-    Signature.TYPES[{"xmap": "celery.map", "xstarmap": "celery.starmap", "chunks": "celery.chunks"}[_kind.__name__]] = _kind
+    Signature.TYPES[{"xmap": "celery.map", "xstarmap": "celery.starmap", "chunks": "celery.chunks"}[_kind.__name__]] = (
+        _kind
+    )
 
 
 def _signature_of(task: Any, app: Celeriac | None) -> Signature:

@@ -40,12 +40,15 @@ class Signature(dict[str, Any]):
         options: options of ``apply_async``.
         immutable: ignore arguments that are given later (a callback does not get its parent's result).
         app: the app that sends it; the current one when there is none.
+
+    Attributes:
+        own_app: the app that it was made for, None without.
     """
 
     TYPES: ClassVar[dict[str, type[Signature]]] = {}
     """The kinds of workflows, by ``subtask_type``, and those that only their task's name tells, by that."""
 
-    _app: Celeriac | None = None
+    own_app: Celeriac | None = None
 
     def __init__(
         self,
@@ -59,7 +62,7 @@ class Signature(dict[str, Any]):
         app: Celeriac | None = None,
         **extra: Any,
     ) -> None:
-        self._app = app
+        self.own_app = app
         if isinstance(task, Mapping):
             super().__init__(task)
             self["options"] = dict(task.get("options") or {})
@@ -69,7 +72,7 @@ class Signature(dict[str, Any]):
         if task is not None and not isinstance(task, str):
             type, task = task, task.name  # noqa: A001 - the name is Celery's
         if app is None:
-            self._app = getattr(type, "app", None)
+            self.own_app = getattr(type, "app", None)
         super().__init__(
             task=task,
             args=tuple(args or ()),
@@ -101,21 +104,21 @@ class Signature(dict[str, Any]):
         made = cls.__new__(cls)
         dict.__init__(made, d)
         made["options"] = dict(d.get("options") or {})
-        made._app = app or (d._app if isinstance(d, Signature) else None)
+        made.own_app = app or (d.own_app if isinstance(d, Signature) else None)
         return made
 
     @property
     def app(self) -> Celeriac:
         """The app that sends it."""
-        return self._app or current_app()
+        return self.own_app or current_app()
 
     def lend_app(self, other: Signature) -> None:
         """Let another signature be sent by the app that this one was made for, if it was made for any."""
-        other.of_app(self._app)
+        other.of_app(self.own_app)
 
     def of_app(self, app: Celeriac | None) -> Signature:
         """Let that app send it; returns itself."""
-        self._app = app
+        self.own_app = app
         return self
 
     @property
@@ -335,7 +338,7 @@ class Signature(dict[str, Any]):
         """Itself and everything that is linked to it, to those, and so on."""
         found: list[Signature] = [self]
         for callback in listed(self.options.get("link")):
-            linked = maybe_signature(callback, self._app)
+            linked = maybe_signature(callback, self.own_app)
             if linked is not None:
                 found += linked.flatten_links()
         return found
@@ -383,7 +386,7 @@ class Signature(dict[str, Any]):
         return self.clone()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Signature:
-        copy = self.of_mapping(deepcopy(dict(self), memo), self._app)
+        copy = self.of_mapping(deepcopy(dict(self), memo), self.own_app)
         memo[id(self)] = copy
         return copy
 

@@ -86,7 +86,7 @@ def stamp_links(
     """Stamp what is linked to a signature."""
     inherited = dict(headers or {})
     for option, ask in (("link", "on_callback"), ("link_error", "on_errback")):
-        linked = [maybe_signature(each, signature._app) for each in listed(signature.options.get(option))]
+        linked = [maybe_signature(each, signature.own_app) for each in listed(signature.options.get(option))]
         for each in linked:
             if each is not None:
                 own = getattr(visitor, ask)(each, **inherited) if visitor is not None else None
@@ -107,7 +107,11 @@ def _stamp_one(
 
 
 def _stamp_members(
-    signature: Signature, members: list[Signature], visitor: StampingVisitor | None, append: bool, stamps: dict[str, Any]
+    signature: Signature,
+    members: list[Signature],
+    visitor: StampingVisitor | None,
+    append: bool,
+    stamps: dict[str, Any],
 ) -> None:
     passed = _stamp_one(signature, visitor, append, stamps)
     inherited = passed if visitor is None else stamps

@@ -41,8 +41,8 @@ class Work(msgspec.Struct, array_like=True):
         losses: redeliveries after losses.
         soft, hard: time limits in seconds, None without. Main enforces them; only `solo` must do so itself.
         acknowledged: it was acknowledged before it ran (early acknowledgement).
-        verdict: set when it is not to run but to fail: ``"time_limit"`` or ``"lost"``; the runner calls the task's
-            failure hooks and builds the outcome.
+        verdict: set when it is not to run but to end: ``"time_limit"``, ``"lost"`` or ``"exhausted"``, and the runner
+            calls the task's failure hooks; or ``"revoked"``. The runner builds the outcome, with what follows from it.
         reason: of the verdict, for people.
     """
 

@@ -18,6 +18,7 @@ from celeriac.message import Head
 from celeriac.stores.store import Delivery, Disposition, Settlement
 from celeriac.worker.request import Request
 from celeriac.worker.traits import Traits, read_traits
+from celeriac.worker.verdicts import REVOKED
 
 if TYPE_CHECKING:
     from celeriac.app.app import Celeriac
@@ -78,7 +79,7 @@ class Admission:
                 decided = self._dead(delivery, head, f"{type(error).__name__}: {error}")
             if isinstance(decided, Request):
                 requests.append(decided)
-                if reporting:
+                if reporting and not decided.judged:
                     self._reporter.received(decided)
             else:
                 settlements.append(decided)
@@ -89,9 +90,9 @@ class Admission:
         if traits is None:
             return self._unknown(delivery, head)
         if head.id in self._revocations:
-            return self._revoked(delivery, head, "revoked", expired=False)
+            return self._revoked(delivery, head, traits, "revoked", expired=False)
         if head.expires is not None and timestamp(head.expires) <= time.time():
-            return self._revoked(delivery, head, "expired", expired=True)
+            return self._revoked(delivery, head, traits, "expired", expired=True)
         if head.eta is not None and (due := timestamp(head.eta)) > time.time() and self._parks(head):
             return self._held(delivery, head, "eta", due=due)
         if traits.bucket is not None and not delivery.granted:
@@ -163,9 +164,16 @@ class Admission:
             )
         return self._held(delivery, head, "unregistered", delay=delay, counted=True)
 
-    def _revoked(self, delivery: Delivery, head: Head, reason: str, expired: bool) -> Settlement:
+    def _revoked(
+        self, delivery: Delivery, head: Head, traits: Traits, reason: str, expired: bool
+    ) -> Request | Settlement:
+        """What it was to be followed by is told in a child, which can read that."""
         logger.info("Discarding %s task: %s[%s]", reason, head.task, head.id)
         self._reporter.revoked(head, delivery.queue, expired=expired)
+        if envelope.carries_workflow(delivery.payload):
+            request = Request(delivery, head, traits, True, None, None)
+            request.verdict, request.reason, request.judged = REVOKED, reason, True
+            return request
         return Settlement(delivery.claim, Disposition.ACKNOWLEDGE, self._documents.revoked(head, reason))
 
     def _held(

@@ -12,12 +12,13 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from celeriac import signals
+from celeriac.envelope import carries_workflow
 from celeriac.pools.pool import Child, ChildExit, Kind, Outcome, Running
 from celeriac.stores.store import Disposition, Settlement
 from celeriac.telemetry import ChildExited, ChildStarted
 from celeriac.worker.dispatch import Slot
 from celeriac.worker.request import Request
-from celeriac.worker.verdicts import LOST, REVOKED, TIME_LIMIT
+from celeriac.worker.verdicts import EXHAUSTED, LOST, REVOKED, TIME_LIMIT
 
 if TYPE_CHECKING:
     from celeriac.stores.store import Revocation
@@ -70,7 +71,7 @@ class Supervision:
                 continue
             settlement = worker.verdicts.of_outcome(request, outcome)
             worker.settler.add(settlement)
-            if reporting:
+            if reporting and request.verdict != REVOKED:
                 worker.reporter.ended(request, outcome)
             if settlement.disposition is Disposition.DEAD_LETTER:
                 self._dead(request, settlement)
@@ -155,6 +156,11 @@ class Supervision:
         worker = self._worker
         request.alone = False
         if worker.verdicts.runs_again(request):
+            if worker.verdicts.is_exhausted(request) and carries_workflow(request.delivery.payload):
+                request.verdict, request.reason = EXHAUSTED, worker.verdicts.exhaustion(request, request.reason)
+                request.judged = True
+                back.append(request)
+                return
             settlement = worker.verdicts.of_loss(request, request.reason)
             worker.settler.add(settlement)
             if settlement.disposition is Disposition.DEAD_LETTER:
@@ -265,7 +271,13 @@ class Supervision:
         worker = self._worker
         reason = request.reason or "revoked"
         logger.warning("Discarding revoked task: %s", request.label)
-        worker.settler.add(worker.verdicts.revoked(request, reason))
+        if carries_workflow(request.delivery.payload):
+            judged = request.copy()
+            judged.verdict, judged.reason, judged.judged = REVOKED, reason, True
+            worker.dispatch.put_first([judged])
+            worker.dispatch.run()
+        else:
+            worker.settler.add(worker.verdicts.revoked(request, reason))
         worker.reporter.revoked(request.head, request.delivery.queue, terminated=reason == "terminated")
         if signals.task_revoked:
             task = worker.app.tasks.get(request.head.task)

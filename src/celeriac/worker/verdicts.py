@@ -15,14 +15,16 @@ if TYPE_CHECKING:
     from celeriac.settings.snapshot import Settings
     from celeriac.worker.documents import Documents
 
-__all__ = ["LOST", "REVOKED", "TIME_LIMIT", "Verdicts"]
+__all__ = ["EXHAUSTED", "LOST", "REVOKED", "TIME_LIMIT", "Verdicts"]
 
 TIME_LIMIT: Final = "time_limit"
 """The verdict of a request that ran to its hard limit."""
 LOST: Final = "lost"
 """The verdict of a request whose child died."""
+EXHAUSTED: Final = "exhausted"
+"""The verdict of a request whose child died once more than ``task_delivery_limit`` allows."""
 REVOKED: Final = "revoked"
-"""The verdict of a request that was revoked while a child had it."""
+"""The verdict of a request that was revoked, or that expired."""
 
 
 class Verdicts:
@@ -53,6 +55,9 @@ class Verdicts:
             disposition, reason = Disposition.DEAD_LETTER, outcome.text
             # It may be replayed: what follows from it then must not be taken for what followed from its death.
             identity = identity and f"{identity}.dead"
+        elif request.verdict == EXHAUSTED:
+            disposition, reason = Disposition.DEAD_LETTER, request.reason
+            identity = identity and f"{identity}.dead"
         elif kind is Kind.REQUEUE:
             follow_ups = [*follow_ups, again(request)]
             identity = identity or envelope.identity_of(delivery.payload)
@@ -71,9 +76,18 @@ class Verdicts:
         delivery = request.delivery
         if delivery.losses < self._limit:
             return Settlement(delivery.claim, Disposition.REDELIVER)
-        text = f"WorkerLostError: {reason}, after {delivery.losses} redeliveries (task_delivery_limit = {self._limit})"
+        text = self.exhaustion(request, reason)
         result = None if request.head.ignore_result else self._documents.lost(request.head, text)
         return Settlement(delivery.claim, Disposition.DEAD_LETTER, result, reason=text)
+
+    def is_exhausted(self, request: Request) -> bool:
+        """It has been redelivered as often as it may be."""
+        return request.delivery.losses >= self._limit
+
+    def exhaustion(self, request: Request, reason: str) -> str:
+        """Why it is a dead letter now."""
+        redeliveries = request.delivery.losses
+        return f"WorkerLostError: {reason}, after {redeliveries} redeliveries (task_delivery_limit = {self._limit})"
 
     def of_failure(self, request: Request, reason: str) -> Settlement:
         """It ends without a child that could run its failure hooks."""

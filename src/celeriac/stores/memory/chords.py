@@ -103,9 +103,7 @@ class WorkflowTable:
             if not chord.closed:
                 chord.grown += count
         completions = [
-            part.completion
-            for part in effects.parts
-            if self._count(part, now, again) and part.completion is not None
+            part.completion for part in effects.parts if self._count(part, now, again) and part.completion is not None
         ]
         for group_id in effects.closed:
             self._chords[group_id] = _Chord(closed=True, expires=now + CLOSED_LIFETIME)

@@ -15,9 +15,7 @@ __all__ = ["record"]
 _SQL: Final = statements.load("settled")
 
 
-def record(
-    transaction: Transaction, settlements: Sequence[Settlement], published: Sequence[str]
-) -> list[Recorded]:
+def record(transaction: Transaction, settlements: Sequence[Settlement], published: Sequence[str]) -> list[Recorded]:
     """See :meth:`celeriac.stores.store.Store.record`."""
     expires = transaction.now + records.RECORD_LIFETIME
     insert(transaction, _SQL["store"], [(identity, None, expires) for identity in published])

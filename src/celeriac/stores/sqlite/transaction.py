@@ -104,9 +104,7 @@ def insert_returning(
     return returned
 
 
-def _few_statements(
-    statement: str, rows: Sequence[tuple[object, ...]]
-) -> Iterator[tuple[str, list[object]]]:
+def _few_statements(statement: str, rows: Sequence[tuple[object, ...]]) -> Iterator[tuple[str, list[object]]]:
     start = 0
     for count in _ROWS:
         while len(rows) - start >= count:

@@ -70,9 +70,7 @@ def parts(transaction: Transaction, group_id: str) -> list[bytes]:
 def store_documents(transaction: Transaction, stored: Sequence[Document]) -> None:
     """Store documents; a later one of the same kind and id replaces the earlier."""
     now = transaction.now
-    rows = [
-        (each.kind, each.id, None if each.expires is None else now + each.expires, each.payload) for each in stored
-    ]
+    rows = [(each.kind, each.id, None if each.expires is None else now + each.expires, each.payload) for each in stored]
     if rows:
         insert(transaction, _SQL["store_document"], rows)
 
