@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from celeriac.exceptions import CorruptMessage
-from celeriac.workflow import EMPTY, Embedded, Stored, parse
+from celeriac.workflow import EMPTY, Embedded, parse
 
 signatures = st.fixed_dictionaries({"task": st.text(), "args": st.lists(st.integers(), max_size=2)})
 many = st.none() | st.lists(signatures, max_size=3)
-workflows = st.builds(Embedded, many, many, many, st.none() | signatures) | st.builds(Stored, st.text())
+workflows = st.builds(Embedded, many, many, many, st.none() | signatures)
 
 
 @given(workflows)

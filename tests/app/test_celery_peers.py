@@ -21,7 +21,7 @@ from celeriac.message import body_of
 from celeriac.pools.pool import Kind, Work
 from celeriac.stores.store import ResultRecord
 from tests.app.fixtures import ours
-from tests.app.harness import ALL_CONTENT, caught, make_app
+from tests.app.harness import ALL_CONTENT, Caught, caught, make_app
 
 FIXTURES: Final = Path(__file__).parent / "fixtures"
 ENVELOPES: Final[dict[str, str]] = json.loads((FIXTURES / "envelopes.json").read_text())
@@ -132,11 +132,16 @@ def test_the_workflow_of_celerys_client_goes_on(app, case, following):
         assert [step["task"] for step in first[2]["chain"]] == ["recorded.note"]
 
 
-def test_a_chord_of_celerys_client_is_refused_for_now_rather_than_lost(app):
+def test_a_member_of_a_chord_of_celerys_client_is_a_part_of_it(app):
     payload = ENVELOPES["chord member"].encode()
     outcome = TaskRunner(app, "test@here", True).load(Work(1, payload, "celery")).run()
-    assert outcome.kind is Kind.REJECT
-    assert "chord" in outcome.text
+    assert outcome.kind is Kind.SUCCESS
+    (part,) = outcome.effects.parts
+    head = envelope.read_head(payload)
+    assert (part.group_id, part.index, part.task_id) == (head.group, 0, head.id)
+    assert json.loads(part.payload) == [1, head.id, "SUCCESS", "(2, 3)"]
+    (completion,) = Caught([part.completion]).messages
+    assert completion.headers["task"] == "celeriac.chord"
 
 
 # ------------------------------------------------------------------------------------------------ that ours is the same

@@ -29,5 +29,6 @@ def test_tasks_are_added_and_removed(app):
 
 def test_built_in_tasks_are_not_regular(app):
     app.task(name="celery.own")(lambda: None)
+    app.task(name="celeriac.own")(lambda: None)
     app.task(name="proj.add")(lambda: None)
     assert list(app.tasks.regular()) == ["proj.add"]

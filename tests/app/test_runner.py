@@ -171,7 +171,6 @@ HOSTILE = {
     "keywords that are no mapping": with_body(b"[[], [], {}]"),
     "workflow that is no mapping": with_body(b"[[], {}, 3]"),
     "callbacks that are no list": with_body(b'[[], {}, {"callbacks": 3}]'),
-    "stored workflow": with_body(b'[[], {}, {"celeriac_flow": "key"}]'),
     "pickle": json.dumps(
         {
             **json.loads(VALID[0]),

@@ -140,6 +140,8 @@ class Flow:
     def _add_chain(
         self, chain: Chain, args: Any, kwargs: dict[str, Any] | None, options: dict[str, Any], place: Place
     ) -> None:
+        if not chain.tasks:
+            return
         first, *rest = chain.tasks
         if not rest:
             self.add(first, args, kwargs, options, place)
@@ -166,7 +168,7 @@ class Flow:
     ) -> None:
         header, body = signature.header, signature.body
         assert body is not None  # else freezing had refused it
-        lineage = {name: options[name] for name in ("root_id", "parent_id") if name in options}
+        lineage: Place = {name: options[name] for name in ("root_id", "parent_id") if name in options}
         own = {name: value for name, value in options.items() if name not in _WHEN and name not in lineage}
         size = header.completions()
         placed(body, place)

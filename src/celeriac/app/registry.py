@@ -37,4 +37,4 @@ class TaskRegistry(dict[str, "Task[Any, Any]"]):
 
     def regular(self) -> dict[str, Task[Any, Any]]:
         """The tasks that users wrote."""
-        return {name: task for name, task in self.items() if not name.startswith("celery.")}
+        return {name: task for name, task in self.items() if not name.startswith(("celery.", "celeriac."))}

@@ -95,6 +95,14 @@ class Sender:
             await apublish(self.app, flow.messages, options)
         return self._workflow_sent(flow, result, options)
 
+    def apply_workflow(
+        self, workflow: Signature, args: Any, kwargs: dict[str, Any] | None, options: dict[str, Any]
+    ) -> Any:
+        """Run a workflow here and now; returns its result."""
+        from celeriac.app.eager_workflows import apply_workflow
+
+        return apply_workflow(workflow, args, kwargs, options)
+
     def _flow(
         self, workflow: Signature, args: Any, kwargs: dict[str, Any] | None, options: dict[str, Any]
     ) -> tuple[Flow, ResultBase]:

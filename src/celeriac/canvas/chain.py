@@ -155,9 +155,7 @@ class Chain(Signature):
 
     def apply(self, args: Any = (), kwargs: dict[str, Any] | None = None, **options: Any) -> Any:
         """Run the steps here and now, one after the other; returns the last one's EagerResult (I.132)."""
-        from celeriac.canvas.eager import apply_chain
-
-        return apply_chain(self, args, kwargs, options)
+        return self.app.sender.apply_workflow(self, args, kwargs, options)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.apply_async(args, kwargs) if self.tasks else None

@@ -219,9 +219,9 @@ class chord(Signature):  # noqa: N801 - the name is Celery's
             propagate: raise what a member raises, before the body runs.
             body: another body.
         """
-        from celeriac.canvas.eager import apply_chord
-
-        return apply_chord(self._with_body({"body": body}), args, kwargs, propagate, options)
+        return self.app.sender.apply_workflow(
+            self._with_body({"body": body}), args, kwargs, {"propagate": propagate, **options}
+        )
 
     def run(self, header: Any, body: Any, partial_args: Any = (), **options: Any) -> Any:
         """Send a header with a body."""

@@ -147,7 +147,7 @@ class group(Signature):  # noqa: N801 - the name is Celery's
         """Stamp it and every member."""
         super().stamp(visitor, append_stamps, **headers)
 
-    def apply_async(  # type: ignore[override]  # what a group does not take is named here
+    def apply_async(
         self,
         args: Any = (),
         kwargs: dict[str, Any] | None = None,
@@ -178,9 +178,7 @@ class group(Signature):  # noqa: N801 - the name is Celery's
 
     def apply(self, args: Any = (), kwargs: dict[str, Any] | None = None, **options: Any) -> Any:
         """Run the members here and now; returns a GroupResult of EagerResults."""
-        from celeriac.canvas.eager import apply_group
-
-        return apply_group(self, args, kwargs, options)
+        return self.app.sender.apply_workflow(self, args, kwargs, options)
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         return self.apply_async(args, **options)

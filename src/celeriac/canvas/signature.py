@@ -366,7 +366,7 @@ class Signature(dict[str, Any]):
 
         return joined(self, other)
 
-    def __ior__(self, other: Any) -> Any:  # type: ignore[override, misc]  # a mapping's own operator merges
+    def __ior__(self, other: Any) -> Any:
         return self.__or__(other)
 
     def reprcall(self, *args: Any, **kwargs: Any) -> str:

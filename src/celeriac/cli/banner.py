@@ -62,4 +62,4 @@ def _plural(count: int) -> str:
 
 def _names(app: Celeriac) -> list[str]:
     """The names of the user's tasks."""
-    return sorted(name for name in app.tasks if not name.startswith("celery."))
+    return sorted(name for name in app.tasks if not name.startswith(("celery.", "celeriac.")))

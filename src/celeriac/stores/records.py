@@ -13,7 +13,7 @@ import msgspec
 from celeriac.exceptions import CorruptMessage
 from celeriac.stores.store import Outgoing
 
-__all__ = ["PUBLISHED", "RECORD_LIFETIME", "decode", "encode"]
+__all__ = ["PUBLISHED", "RECORD_LIFETIME", "decode", "decode_message", "encode", "encode_message"]
 
 RECORD_LIFETIME: Final = 86_400.0
 """Seconds that a record is kept after it was stored, and again after it was marked: a copy of a message that the broker
@@ -24,6 +24,11 @@ PUBLISHED: Final = b""
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(list[Outgoing]).decode
+
+encode_message: Final = _encode
+"""One message, as it stands within a record."""
+decode_message: Final = msgspec.msgpack.Decoder(Outgoing).decode
+"""One message of a record."""
 
 
 def encode(follow_ups: Sequence[Outgoing]) -> bytes:

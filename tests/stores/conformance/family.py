@@ -50,6 +50,8 @@ class Family:
     """So does one that counts a loss."""
     held_come_last = False
     """A message that becomes due goes behind those that wait."""
+    repeats_completions = False
+    """A part that was counted before may publish the completion of its chord again until that is closed."""
     largest_header = 12345678901234567890123
     """A whole number that a header may hold, as large as any that matters."""
     largest_float = "1e400"
@@ -168,6 +170,8 @@ class MemoryFamily(Family):
 
 class TwoStoresFamily(MemoryFamily):
     """A broker and a backend in two memory stores, see :mod:`celeriac.stores.two_stores`."""
+
+    repeats_completions = True
 
     def __init__(self, cleanup: AsyncExitStack) -> None:
         super().__init__(cleanup)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from celeriac.stores.store import ChordPart, Disposition, Outgoing, ResultRecord, Settlement
+from celeriac.stores.store import ChordPart, Disposition, Effects, Outgoing, ResultRecord, Settlement
 
 from .family import Family
 from .messages import QUEUE, message
@@ -18,7 +18,7 @@ def ended(identity: str, result: bytes = b"{}", task_id: str = "a") -> Settlemen
         Disposition.NONE,
         ResultRecord(task_id, result),
         follow_ups,
-        ChordPart("g", 0, "a", 2, b"p"),
+        Effects(parts=[ChordPart("g", 0, "a", 2, b"p")]),
         identity=identity,
     )
 

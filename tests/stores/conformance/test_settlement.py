@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from celeriac.stores.store import ChordPart, Disposition, ResultRecord, Settlement
+from celeriac.stores.store import ChordPart, Disposition, Effects, ResultRecord, Settlement
 
 from .family import Family
 from .messages import QUEUE, message, name_of, names_of, take, take_all, take_one
@@ -169,7 +169,9 @@ async def test_a_chord_part_travels_with_its_settlement(family: Family) -> None:
     await store.publish([message("a")])
     delivery = await take_one(store)
     part = ChordPart("group", 0, "a", 2, b'["a", "SUCCESS", 1]')
-    received = await store.settle([Settlement(delivery.claim, result=ResultRecord("a", b"{}"), effects=Effects(parts=[part]))])
+    received = await store.settle(
+        [Settlement(delivery.claim, result=ResultRecord("a", b"{}"), effects=Effects(parts=[part]))]
+    )
     assert received.refused == []
     assert await store.results(["a"]) == [b"{}"]
 

@@ -13,10 +13,11 @@ import pytest
 
 from celeriac.exceptions import ImproperlyConfigured, OperationalError
 from celeriac.stores import memory
+from celeriac.stores.chords import CHORD_LIFETIME
 from celeriac.stores.memory import state as state_module
 from celeriac.stores.memory.store import MemoryStore
 from celeriac.stores.options import StoreOptions
-from celeriac.stores.store import ChordPart, Disposition, Outgoing, ResultRecord, Settlement
+from celeriac.stores.store import ChordPart, Disposition, Effects, Outgoing, ResultRecord, Settlement
 
 URL = "memory://special"
 NAME = "special"
@@ -151,21 +152,21 @@ async def test_a_chord_part_counts_once_however_often_it_comes(clock: memory.Vir
     store = await opened(clock)
     for index, task_id, payload in ((1, "b", b"1"), (0, "a", b"0"), (1, "b", b"again")):
         part = ChordPart("group", index, task_id, 2, payload)
-        await store.settle([Settlement(b"", Disposition.NONE, chord_part=part)])
-    parts = memory.state_of(options()).chord_parts("group")
-    assert {index: part.payload for index, part in parts.items()} == {0: b"0", 1: b"1"}
+        await store.settle([Settlement(b"", Disposition.NONE, effects=Effects(parts=[part]))])
+    assert memory.state_of(options()).chord_parts("group") == [b"0", b"1"]
 
 
 async def test_the_parts_of_a_chord_that_never_ended_are_dropped_in_the_end(clock: memory.VirtualClock) -> None:
     store = await opened(clock)
     state = memory.state_of(options())
     settlements = [
-        Settlement(b"", Disposition.NONE, chord_part=ChordPart(group, 0, "a", 2, b"x")) for group in ("old", "new")
+        Settlement(b"", Disposition.NONE, effects=Effects(parts=[ChordPart(group, 0, "a", 2, b"x")]))
+        for group in ("old", "new")
     ]
     await store.settle(settlements[:1])
-    clock.advance(state_module.CHORD_LIFETIME)
+    clock.advance(CHORD_LIFETIME)
     await store.settle(settlements[1:])
-    assert (state.chord_parts("old"), list(state.chord_parts("new"))) == ({}, [0])
+    assert (state.chord_parts("old"), state.chord_parts("new")) == ([], [b"x"])
 
 
 # ----------------------------------------------------------------------------------------------------- open and closed

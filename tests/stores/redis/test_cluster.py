@@ -13,7 +13,7 @@ import redis
 
 from celeriac.exceptions import BrokerUnreachable
 from celeriac.stores.redis.slots import DEFAULT_PREFIX, slot_of
-from celeriac.stores.store import ChordPart, Disposition, ResultRecord, Revocation, Settlement
+from celeriac.stores.store import ChordPart, Disposition, Effects, ResultRecord, Revocation, Settlement
 from tests.deployments import Cluster, eventually, redis_cluster
 from tests.servers import RedisServer, free_port, redis_server
 

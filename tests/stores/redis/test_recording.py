@@ -11,7 +11,7 @@ from celeriac.exceptions import OperationalError, StoreFull
 from celeriac.stores import records
 from celeriac.stores.options import StoreOptions
 from celeriac.stores.redis.scripts import RECORD
-from celeriac.stores.store import ChordPart, Outgoing, ResultRecord, Settlement
+from celeriac.stores.store import ChordPart, Effects, Outgoing, ResultRecord, Settlement
 from tests.servers import RedisServer
 
 from .conftest import Open
@@ -53,7 +53,7 @@ async def test_results_and_records_of_a_store_with_two_databases_are_in_that_of_
     third = f"{str(server).rsplit('/', 1)[0]}/3"
     store = await open_store(results=StoreOptions(url=third))
     part = ChordPart("group", 0, "a", 2, b"part")
-    assert await store.record([ended("one", chord_part=part)], ["two"]) == [None]
+    assert await store.record([ended("one", effects=Effects(parts=[part]))], ["two"]) == [None]
     with redis.Redis.from_url(server) as messages, redis.Redis.from_url(third) as results:
         assert messages.keys("*") == []
         assert {b"celery-task-meta-a", b"celeriac.recorded.one", b"celeriac.recorded.two"} < set(results.keys("*"))
@@ -64,7 +64,7 @@ async def test_what_cannot_be_stored_is_not_recorded_either(open_store: Open, cl
     store = await open_store()
     client.set("celery-taskset-meta-group.j", "of another type")
     with pytest.raises(OperationalError):
-        await store.record([ended("one", chord_part=ChordPart("group", 0, "a", 2, b"part"))])
+        await store.record([ended("one", effects=Effects(parts=[ChordPart("group", 0, "a", 2, b"part")]))])
     assert client.keys("celeriac.recorded.*") == []
     assert not client.exists("celery-task-meta-a")
 

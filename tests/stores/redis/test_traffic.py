@@ -11,7 +11,7 @@ import pytest
 from celeriac.exceptions import OperationalError, StoreFull
 from celeriac.stores.options import StoreOptions
 from celeriac.stores.redis.scripts import CLAIM
-from celeriac.stores.store import ChordPart, Disposition, Outgoing, ResultRecord, Settlement
+from celeriac.stores.store import ChordPart, Disposition, Effects, Outgoing, ResultRecord, Settlement
 from tests.servers import RedisServer
 
 from ..conformance.messages import QUEUE, message, names_of, payload_of, take, take_one
@@ -200,7 +200,10 @@ async def test_results_in_another_database_are_settled_in_the_same_step(
     a, b = await take(store, 2)
     part = ChordPart("group", 0, "b", 2, b"[1]")
     failure = ResultRecord("b", b'{"status": "FAILURE"}', "FAILURE")
-    batch = [Settlement(a.claim, result=success("a")), Settlement(b.claim, result=failure, effects=Effects(parts=[part]))]
+    batch = [
+        Settlement(a.claim, result=success("a")),
+        Settlement(b.claim, result=failure, effects=Effects(parts=[part])),
+    ]
     assert (await store.settle(batch, [QUEUE], 5)).refused == []
     client.execute_command("SELECT", 3)
     assert sorted(client.keys()) == [

@@ -86,7 +86,7 @@ class Subject(msgspec.Struct, kw_only=True):
 def examine(app: Celeriac, origins: Mapping[str, str]) -> Subject:
     """Read an app whose tasks are imported."""
     broker, backend = broker_options(app), backend_options(app)
-    names = sorted(name for name in app.tasks if not name.startswith("celery."))
+    names = sorted(name for name in app.tasks if not name.startswith(("celery.", "celeriac.")))
     return Subject(
         settings=app.settings,
         origins=origins,

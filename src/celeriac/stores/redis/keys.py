@@ -22,6 +22,7 @@ _PRIORITY_STEPS: Final = (0, 3, 6, 9)
 _PRIORITY_MAX: Final = 9
 _RESULT: Final = "celery-task-meta-"
 _GROUP: Final = "celery-taskset-meta-"
+_DOCUMENT: Final = "celeriac-"
 _PREFIX_ENDS: Final = (":", "_", "-", ".")
 """A result prefix that ends in none of these gets a ``_`` (protocol.md, section 13)."""
 
@@ -81,6 +82,7 @@ class Keys:
         self._binding: Final = named("_kombu.binding.")
         self._result: Final = (result_prefix + _RESULT).encode()
         self._group: Final = (result_prefix + _GROUP).encode()
+        self._documents: Final = (result_prefix + _DOCUMENT).encode()
         fanout = transport_options.get("fanout_prefix", True)
         self._fanout: Final = prefix + (fanout if isinstance(fanout, str) else f"/{database}." if fanout else "")
         self._fanout_patterns: Final = bool(transport_options.get("fanout_patterns", True))
@@ -164,10 +166,19 @@ class Keys:
         """Key of a result document, and the channel that it is announced on."""
         return self._result + task_id.encode()
 
-    def chord(self, group_id: str) -> tuple[bytes, bytes, bytes, bytes]:
-        """Members, extra count, size and identities of a chord's header (protocol.md, section 13)."""
+    def chord(self, group_id: str) -> tuple[bytes, bytes, bytes, bytes, bytes]:
+        """Members, extra count, size and identities of a chord's header, and who sends its body (protocol.md, section
+        13)."""
         base = self._group + group_id.encode()
-        return base + b".j", base + b".t", base + b".s", base + b".d"
+        return base + b".j", base + b".t", base + b".s", base + b".d", base + b".c"
+
+    def document(self, kind: str, name: str) -> bytes:
+        """Key of a document: Celery's for groups and sizes of chords (protocol.md, section 13), else our own."""
+        if kind == "group":
+            return self._group + name.encode()
+        if kind == "size":
+            return self.chord(name)[2]
+        return self._documents + f"{kind}-{name}".encode()
 
     def channel(self, exchange: str, routing_key: str = "") -> bytes:
         """The channel of a broadcast (protocol.md, section 5.1)."""

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from celeriac.stores import records
 from celeriac.stores.redis.link import Link
 from celeriac.stores.redis.places import Places
 from celeriac.stores.redis.scripts import RECORD
-from celeriac.stores.redis.settling import BATCH_SIZE, Context, Encoder, batches, chord_lifetime, milliseconds
-from celeriac.stores.redis.wire import Argument
-from celeriac.stores.store import Outgoing, Settlement
+from celeriac.stores.redis.settling import BATCH_SIZE, Context, Encoder, batches
+from celeriac.stores.redis.wire import Argument, milliseconds
+from celeriac.stores.redis.workflows import chord_lifetime, encode_effects
+from celeriac.stores.store import Completed, Outgoing, Recorded, Settlement
 
 __all__ = ["Recorder", "encode"]
 
@@ -39,9 +41,9 @@ class Recorder:
         self._link = link
         self._bulk = bulk
 
-    async def record(self, settlements: Sequence[Settlement], published: Sequence[str]) -> list[list[Outgoing] | None]:
+    async def record(self, settlements: Sequence[Settlement], published: Sequence[str]) -> list[Recorded]:
         """See :meth:`celeriac.stores.store.Store.record`."""
-        outcomes: dict[int, list[Outgoing] | None] = {}
+        outcomes: dict[int, Recorded] = {}
         while len(published) > BATCH_SIZE:
             await self._run(self._link, [], published[:BATCH_SIZE])
             published = published[BATCH_SIZE:]
@@ -53,13 +55,21 @@ class Recorder:
             await self._run(self._link, [], published)
         return [outcomes[id(each)] for each in settlements]
 
-    async def _run(
-        self, link: Link, batch: Sequence[Settlement], published: Sequence[str]
-    ) -> list[list[Outgoing] | None]:
+    async def _run(self, link: Link, batch: Sequence[Settlement], published: Sequence[str]) -> list[Recorded]:
         # A call whose reply was lost is sent again: it finds what it stored, which is the caller's to understand.
-        reply = await link.run(RECORD, *encode(batch, published, self._context))
-        found = iter(reply)
-        return [_read(next(found)) if each.identity else None for each in batch]
+        return read(await link.run(RECORD, *encode(batch, published, self._context)), batch)
+
+
+def read(reply: Sequence[Any], batch: Sequence[Settlement]) -> list[Recorded]:
+    """What record.lua answers."""
+    found = iter(reply)
+    outcomes: list[Recorded] = [_read(next(found)) if each.identity else None for each in batch]
+    for number, message in zip(found, found, strict=True):
+        outcome = outcomes[number]
+        if not isinstance(outcome, Completed):
+            outcome = outcomes[number] = Completed([])
+        outcome.completions.append(records.decode_message(message))
+    return outcomes
 
 
 def _read(held: bytes | None) -> list[Outgoing] | None:
@@ -73,13 +83,14 @@ def encode(
     recorded = [each for each in batch if each.identity]
     encoder = Encoder(context)
     owners = 0
-    for settlement in batch:
+    for number, settlement in enumerate(batch):
         owners += bool(settlement.identity)
         owner = owners if settlement.identity else 0
         if settlement.result is not None:
             encoder.result(owner, settlement.result, settlement.result.state != "SUCCESS")
-        if settlement.chord_part is not None:
-            encoder.chord_part(owner, settlement.chord_part, chord_lifetime(settlement.result))
+        if settlement.effects is not None:
+            complete = partial(_encode_completion, encoder, number)
+            encode_effects(encoder, owner, settlement.effects, chord_lifetime(settlement.result), complete)
     key = context.keys.recorded
     arguments: list[Any] = [
         len(recorded),
@@ -92,3 +103,7 @@ def encode(
         *encoder.operations,
     ]
     return [*[key(each.identity) for each in recorded], *map(key, published), *encoder.special], arguments
+
+
+def _encode_completion(encoder: Encoder, number: int, _: int, message: Outgoing) -> None:
+    encoder.operations += (number, records.encode_message(message))

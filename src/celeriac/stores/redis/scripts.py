@@ -56,8 +56,8 @@ class Script:
 
 
 CLAIM: Final = Script("claim", "claiming")
-SETTLE: Final = Script("settle", "claiming", "documents")
-RECORD: Final = Script("record", "documents")
+SETTLE: Final = Script("settle", "claiming", "documents", "chords")
+RECORD: Final = Script("record", "documents", "chords")
 HEARTBEAT: Final = Script("heartbeat")
 RESTORE: Final = Script("restore")
 REGISTER: Final = Script("register")

@@ -7,17 +7,18 @@ SUCCESS) costs one key and two arguments; everything else is an operation of the
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
 from celeriac.envelope import PRIORITY_MAX
+from celeriac.stores.chords import size_of as size_of_effects
 from celeriac.stores.redis.claiming import Home
 from celeriac.stores.redis.keys import Keys
-from celeriac.stores.redis.wire import Argument
-from celeriac.stores.store import ChordPart, Disposition, Outgoing, ResultRecord, Settlement
+from celeriac.stores.redis.wire import Argument, milliseconds
+from celeriac.stores.redis.workflows import chord_lifetime, encode_effects
+from celeriac.stores.store import Disposition, Outgoing, ResultRecord, Settlement
 
 __all__ = [
     "ARGUMENTS_BEFORE",
@@ -29,18 +30,14 @@ __all__ = [
     "Context",
     "Encoder",
     "batches",
-    "chord_lifetime",
     "encode",
     "member_of",
-    "milliseconds",
 ]
 
 BATCH_SIZE: Final = 256
 """Settlements in one script at most: it holds up the server for about 3 ms."""
 BATCH_BYTES: Final = 1 << 20
 """Bytes in one script at most; a larger settlement travels alone, on a connection of its own."""
-_CHORD_LIFETIME: Final = 86400.0
-"""Seconds that a chord's parts are kept when the part's result says nothing: Celery's default of `result_expires`."""
 _PLAIN: Final = frozenset({Disposition.ACKNOWLEDGE, Disposition.NONE})
 ENVELOPE_NEEDED: Final = frozenset(
     {Disposition.HOLD, Disposition.GIVE_BACK, Disposition.REDELIVER, Disposition.DEAD_LETTER}
@@ -89,11 +86,6 @@ class Batch(msgspec.Struct, frozen=True):
     claims: list[bytes]
 
 
-def milliseconds(seconds: float) -> int:
-    """A lifetime as the server takes it."""
-    return max(1, math.ceil(seconds * 1000))
-
-
 def member_of(message: Outgoing | bytes, priority: int) -> bytes:
     """A held message: its priority's digit, then the envelope, so that moving it decodes nothing."""
     payload = message if isinstance(message, bytes) else message.payload
@@ -105,8 +97,8 @@ def size_of(settlement: Settlement) -> int:
     size = sum(len(message.payload) for message in settlement.follow_ups)
     if settlement.result is not None:
         size += len(settlement.result.payload)
-    if settlement.chord_part is not None:
-        size += len(settlement.chord_part.payload)
+    if settlement.effects is not None:
+        size += size_of_effects(settlement.effects)
     return size
 
 
@@ -164,16 +156,6 @@ class Encoder:
         place = self.place("-", self.context.keys.result(record.task_id))
         lifetime = "" if record.expires is None else milliseconds(record.expires)
         self.operations += (b"R", owner, place, record.payload, lifetime, int(check))
-
-    def chord_part(self, owner: int, part: ChordPart, lifetime: float) -> None:
-        """Celery 5.7 counts parts by ``<task id>:<index>`` (protocol.md, section 13)."""
-        elsewhere = self.context.result_database is not None
-        types = "zsst" if self.context.chord_ordered else "lsst"
-        place = self.place(types.upper() if elsewhere else types, *self.context.keys.chord(part.group_id))
-        score: Argument = part.index if self.context.chord_ordered else ""
-        size: Argument = "" if part.size is None else part.size
-        identity = f"{part.task_id}:{part.index}"
-        self.operations += (b"C", owner, place, identity, score, part.payload, size, milliseconds(lifetime))
 
     def disposition(self, owner: int, settlement: Settlement) -> None:
         keys, claim = self.context.keys, settlement.claim
@@ -266,17 +248,12 @@ def encode(settlements: Sequence[Settlement], context: Context) -> Batch:
 
 
 def _encode_effects(encoder: Encoder, owner: int, settlement: Settlement, with_result: bool) -> None:
-    """Result, follow-ups and chord part of one settlement."""
+    """Result, effects and follow-ups of one settlement."""
     record = settlement.result
     if record is not None and with_result:
         redelivered = settlement.claim in encoder.context.redelivered
         encoder.result(owner, record, record.state != "SUCCESS" or redelivered)
+    if settlement.effects is not None:
+        encode_effects(encoder, owner, settlement.effects, chord_lifetime(record))
     for message in settlement.follow_ups:
         encoder.publish(owner, message)
-    if settlement.chord_part is not None:
-        encoder.chord_part(owner, settlement.chord_part, chord_lifetime(record))
-
-
-def chord_lifetime(record: ResultRecord | None) -> float:
-    """Seconds that the parts of a chord are kept after one with this result."""
-    return (record.expires if record is not None else None) or _CHORD_LIFETIME

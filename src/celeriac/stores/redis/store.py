@@ -33,20 +33,22 @@ from celeriac.stores.redis.recording import Recorder
 from celeriac.stores.redis.revoking import keys_of_revocations, read_revocations, revoke_arguments
 from celeriac.stores.redis.scripts import REVOCATIONS, REVOKE
 from celeriac.stores.redis.server import Server
-from celeriac.stores.redis.settling import milliseconds
 from celeriac.stores.redis.sweeping import Sweeper
 from celeriac.stores.redis.switches import Switches
 from celeriac.stores.redis.topology import Kind
 from celeriac.stores.redis.traffic import Traffic
 from celeriac.stores.redis.waiting import Waiting
-from celeriac.stores.redis.wire import pack_command
+from celeriac.stores.redis.wire import milliseconds, pack_command
+from celeriac.stores.redis.workflows import parts_command, store_commands
 from celeriac.stores.store import (
     Capabilities,
     DeadLetter,
     Disposition,
+    Document,
     Outgoing,
     QueueCounts,
     Received,
+    Recorded,
     ResultRecord,
     Revocation,
     Settlement,
@@ -234,9 +236,7 @@ class RedisStore:
         """See :meth:`celeriac.stores.store.Store.store_results`."""
         await self.settle([Settlement(b"", Disposition.NONE, result=record) for record in records])
 
-    async def record(
-        self, settlements: Sequence[Settlement], published: Sequence[str] = ()
-    ) -> list[list[Outgoing] | None]:
+    async def record(self, settlements: Sequence[Settlement], published: Sequence[str] = ()) -> list[Recorded]:
         """See :meth:`celeriac.stores.store.Store.record`."""
         return await self._recorder.record(settlements, published)
 
@@ -251,6 +251,23 @@ class RedisStore:
     async def forget(self, task_ids: Sequence[str]) -> None:
         if task_ids:
             await self._notices.link.call(b"UNLINK", *[self._keys.result(task_id) for task_id in task_ids])
+
+    async def store_documents(self, documents: Sequence[Document]) -> None:
+        """Store documents; nobody is told."""
+        if commands := store_commands(self._keys, documents):
+            await self._notices.link.send_all(commands)
+
+    async def documents(self, kind: str, ids: Sequence[str]) -> list[bytes | None]:
+        return await self._notices.read([self._keys.document(kind, each) for each in ids])
+
+    async def drop_documents(self, kind: str, ids: Sequence[str]) -> None:
+        if ids:
+            await self._notices.link.call(b"UNLINK", *[self._keys.document(kind, each) for each in ids])
+
+    async def chord_parts(self, group_id: str) -> list[bytes]:
+        """See :meth:`celeriac.stores.store.Store.chord_parts`; unordered ones are as they came."""
+        command = parts_command(self._keys, group_id, self._places.chord_ordered)
+        return list(await self._notices.link.call(*command))
 
     # ---------------------------------------------------------------------------------------------- between programs
 

@@ -19,7 +19,8 @@ from celeriac.stores.redis.sync_pool import Pool
 from celeriac.stores.redis.sync_results import ResultWaits
 from celeriac.stores.redis.sync_server import SyncServer
 from celeriac.stores.redis.wire import pack_command
-from celeriac.stores.store import Capabilities, Disposition, Outgoing, ResultRecord, Revocation, Settlement
+from celeriac.stores.redis.workflows import parts_command, store_commands
+from celeriac.stores.store import Capabilities, Disposition, Document, Outgoing, ResultRecord, Revocation, Settlement
 
 __all__ = ["RedisSyncStore"]
 
@@ -108,7 +109,9 @@ class RedisSyncStore:
 
     def results(self, task_ids: Sequence[str]) -> list[bytes | None]:
         """The result documents, None for those that are not there."""
-        keys = [self._keys.result(task_id) for task_id in task_ids]
+        return self._read([self._keys.result(task_id) for task_id in task_ids])
+
+    def _read(self, keys: Sequence[bytes]) -> list[bytes | None]:
         found: list[bytes | None] = []
         for first in range(0, len(keys), _AT_ONCE):
             found += self._results.call(pack_command((b"MGET", *keys[first : first + _AT_ONCE])))
@@ -124,6 +127,24 @@ class RedisSyncStore:
         """Delete results."""
         if task_ids:
             self._results.call(pack_command((b"UNLINK", *[self._keys.result(task_id) for task_id in task_ids])))
+
+    def store_documents(self, documents: Sequence[Document]) -> None:
+        """Store documents; nobody is told."""
+        if commands := store_commands(self._keys, documents):
+            self._results.call_all(commands)
+
+    def documents(self, kind: str, ids: Sequence[str]) -> list[bytes | None]:
+        """The payloads of documents, None where there is none."""
+        return self._read([self._keys.document(kind, each) for each in ids])
+
+    def drop_documents(self, kind: str, ids: Sequence[str]) -> None:
+        """Delete documents."""
+        if ids:
+            self._results.call(pack_command((b"UNLINK", *[self._keys.document(kind, each) for each in ids])))
+
+    def chord_parts(self, group_id: str) -> list[bytes]:
+        """See :meth:`celeriac.stores.store.Store.chord_parts`; unordered ones are as they came."""
+        return list(self._results.call(pack_command(parts_command(self._keys, group_id, self._places.chord_ordered))))
 
     def revoke(self, revocations: Sequence[Revocation], lifetime: float) -> None:
         """Store revocations and tell all workers."""

@@ -86,10 +86,9 @@ def store_commands(keys: Keys, documents: Iterable[Document]) -> list[bytes]:
     """The commands that store documents."""
     commands: list[bytes] = []
     for document in documents:
-        command: list[Argument] = [b"SET", keys.document(document.kind, document.id), document.payload]
-        if document.expires is not None:
-            command += (b"PX", milliseconds(document.expires))
-        commands.append(pack_command(command))
+        lifetime = () if document.expires is None else (b"PX", milliseconds(document.expires))
+        key = keys.document(document.kind, document.id)
+        commands.append(pack_command((b"SET", key, document.payload, *lifetime)))
     return commands
 
 

@@ -1,4 +1,4 @@
--- Helpers of the scripts that store results and count the parts of chords.
+-- Helpers of the scripts that store results.
 
 local function is_success(document)
   local ok, meta = pcall(cjson.decode, document)
@@ -12,15 +12,6 @@ local function store_document(key, document, lifetime, check)
   if stored and is_success(stored) then return end
   if lifetime == '' then call('SET', key, document) else call('SET', key, document, 'PX', lifetime) end
   call('PUBLISH', key, document)
-end
-
--- Count a chord part by its identity. KEYS[key..key+3] are .j .t .s .d; score '' is a list; size '' is not known.
-local function count_part(key, identity, score, member, size, lifetime)
-  if call('SADD', KEYS[key + 3], identity) == 1 then
-    if score == '' then call('RPUSH', KEYS[key], member) else call('ZADD', KEYS[key], score, member) end
-  end
-  if size ~= '' then call('SET', KEYS[key + 2], size, 'NX') end
-  for place = key, key + 3 do call('PEXPIRE', KEYS[place], lifetime) end
 end
 
 -- Fail on a key of another type, before anything is written. types: a letter for each key behind KEYS[first].

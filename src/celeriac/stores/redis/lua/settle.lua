@@ -18,7 +18,11 @@
 --   K key digit due delay granted counted   hold; due '' means delay seconds from now
 --   D key queue reason             dead letter; key is the hash, the next ones its index and its counts by queue
 --   F tag                          forget what is known about a message
---   C key identity score member size lifetime   count a chord part; key .j, the next ones .t .s .d; score '' is a list
+--   C key identity score member size lifetime skipped   count a chord's part (see chords.lua); as many arguments as
+--                                  `skipped` says follow for its completion, and are skipped when it is not complete
+--   A key count lifetime           members were added to a chord
+--   X key lifetime                 close a chord
+--   S key payload lifetime         store a document
 --
 -- Returns {places of the refused claims, what claim returns or ''}.
 --
@@ -106,7 +110,7 @@ end
 if results_at ~= '' then call('SELECT', home_at) end
 at = at + plain + unclaimed
 
-local function operations_by_letter() return {
+local function operations_by_letter() local chords = workflows() return {
   R = {6, function(p) store_document(KEYS[special + ARGV[p + 2]], ARGV[p + 3], ARGV[p + 4], ARGV[p + 5]) end, true},
   P = {4, function(p) call('LPUSH', KEYS[special + ARGV[p + 2]], ARGV[p + 3]) end},
   H = {5, function(p) hold(KEYS[special + ARGV[p + 2]], KEYS[special + ARGV[p + 2] + 1], ARGV[p + 3], ARGV[p + 4]) end},
@@ -130,22 +134,27 @@ local function operations_by_letter() return {
     call('HINCRBY', KEYS[key + 2], ARGV[p + 3], 1)
   end},
   F = {3, function(p) call('HDEL', KEYS[4], ARGV[p + 2]) end},
-  C = {8, function(p)
-    count_part(special + ARGV[p + 2], ARGV[p + 3], ARGV[p + 4], ARGV[p + 5], ARGV[p + 6], ARGV[p + 7])
+  C = {9, function(p)
+    local key = special + ARGV[p + 2]
+    local outcome = chords.count(key, ARGV[p + 3], ARGV[p + 4], ARGV[p + 5], ARGV[p + 6], ARGV[p + 7])
+    return outcome ~= 1 and tonumber(ARGV[p + 8]) or 0
   end, true},
+  A = {5, function(p) chords.grow(special + ARGV[p + 2], ARGV[p + 3], ARGV[p + 4]) end, true},
+  X = {4, function(p) chords.close(special + ARGV[p + 2], ARGV[p + 3]) end, true},
+  S = {5, function(p) chords.put(KEYS[special + ARGV[p + 2]], ARGV[p + 3], ARGV[p + 4]) end, true},
 } end
 local last = claim_at == 0 and #ARGV or claim_at
 at = at + 1
 local operations = at <= last and operations_by_letter()
 while at <= last do
-  local operation, owner = operations[ARGV[at]], tonumber(ARGV[at + 1])
+  local operation, owner, skipped = operations[ARGV[at]], tonumber(ARGV[at + 1]), nil
   if not stale[owner] then
     local elsewhere = operation[3] and results_at ~= ''
     if elsewhere then call('SELECT', results_at) end
-    operation[2](at, envelopes[owner])
+    skipped = operation[2](at, envelopes[owner])
     if elsewhere then call('SELECT', home_at) end
   end
-  at = at + operation[1]
+  at = at + operation[1] + (skipped or 0)
 end
 
 call('SET', KEYS[7], ARGV[1] .. ':' .. table.concat(refused, ','), 'EX', RECORD_LIFETIME)

@@ -149,12 +149,16 @@ def test_errbacks_do_not_run_when_the_call_is_retried(app, calls):
     assert Caught([retried]).body[2]["errbacks"][0]["task"] == "note"
 
 
-@pytest.mark.parametrize("kind", ["chain", "group", "chord"])
-def test_a_workflow_that_cannot_go_on_yet_is_refused_before_it_runs(app, calls, kind):
+@pytest.mark.parametrize("kind", ["chain", "group"])
+def test_an_empty_workflow_is_no_callback(app, calls, kind):
     outcome = run(app, sent_by(app, "add", 1, 2, link=Signature(f"celery.{kind}", subtask_type=kind))[0])
-    assert outcome.kind is Kind.REJECT
-    assert kind in outcome.text
-    assert calls == []
+    assert (outcome.kind, outcome.follow_ups) == (Kind.SUCCESS, [])
+
+
+def test_a_callback_that_cannot_be_sent_fails_the_call(app, calls):
+    outcome = run(app, sent_by(app, "add", 1, 2, link=Signature("celery.chord", subtask_type="chord"))[0])
+    assert outcome.kind is Kind.FAILURE
+    assert "the chord has no body" in outcome.text
 
 
 def test_results_of_callbacks_can_be_waited_for_through_their_handle(app, calls):

@@ -4,25 +4,40 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from celeriac.canvas.chain import Chain
+from celeriac.canvas.chord import chord
+from celeriac.canvas.group import group
 from celeriac.canvas.signature import listed
 from celeriac.ids import new_task_id
 from celeriac.result import EagerResult, GroupResult, allow_join_result
 from celeriac.states import FAILURE, IGNORED, REJECTED, REVOKED
 
 if TYPE_CHECKING:
-    from celeriac.canvas.chain import Chain
-    from celeriac.canvas.chord import chord
-    from celeriac.canvas.group import group
+    from celeriac.canvas.signature import Signature
     from celeriac.result import ResultBase
 
-__all__ = ["apply_chain", "apply_chord", "apply_group"]
+__all__ = ["apply_workflow"]
 
 _ENDED: Final = frozenset((FAILURE, REVOKED, IGNORED, REJECTED))
 """States behind which no further step runs."""
 _OF_LAST: Final = ("task_id", "link", "link_error", "group_id", "group_index", "chord", "add_to_parent")
 
 
-def apply_chain(chain: Chain, args: Any, kwargs: dict[str, Any] | None, options: dict[str, Any]) -> Any:
+def apply_workflow(workflow: Signature, args: Any, kwargs: dict[str, Any] | None, options: dict[str, Any]) -> Any:
+    """Run a chain, a group or a chord; returns its result.
+
+    Args:
+        options: of the calls; ``propagate`` of a chord: raise what a member of the header raises.
+    """
+    if isinstance(workflow, Chain):
+        return _apply_chain(workflow, args, kwargs, options)
+    if isinstance(workflow, group):
+        return _apply_group(workflow, args, kwargs, options)
+    assert isinstance(workflow, chord)
+    return _apply_chord(workflow, args, kwargs, options.pop("propagate", True), options)
+
+
+def _apply_chain(chain: Chain, args: Any, kwargs: dict[str, Any] | None, options: dict[str, Any]) -> Any:
     """Run the steps one after the other; returns the last one's result, None for an empty chain."""
     whole = chain.clone()
     for link in ("link", "link_error"):
@@ -44,7 +59,7 @@ def apply_chain(chain: Chain, args: Any, kwargs: dict[str, Any] | None, options:
     return previous
 
 
-def apply_group(members: group, args: Any, kwargs: dict[str, Any] | None, options: dict[str, Any]) -> Any:
+def _apply_group(members: group, args: Any, kwargs: dict[str, Any] | None, options: dict[str, Any]) -> Any:
     """Run the members one after the other."""
     given = {name: value for name, value in options.items() if name not in _OF_LAST}
     results = [each.apply(args or (), kwargs, **given) for each in members.members()]
@@ -53,7 +68,7 @@ def apply_group(members: group, args: Any, kwargs: dict[str, Any] | None, option
     )
 
 
-def apply_chord(
+def _apply_chord(
     whole: chord, args: Any, kwargs: dict[str, Any] | None, propagate: bool, options: dict[str, Any]
 ) -> Any:
     """Run the header, then the body with its results."""
