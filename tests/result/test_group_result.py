@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import pickle
 
+import pytest
+
 from celeriac import AsyncResult
+from celeriac.exceptions import DecodeError
 from celeriac.result import GroupResult, result_from_tuple
+from celeriac.stores.store import Document
 from tests.app.harness import store_result
 
 
@@ -50,3 +54,22 @@ def test_its_children_are_its_members_and_it_is_joined_like_a_set(app):
 def test_it_survives_pickling(app):
     group = group_of(app, parent=AsyncResult("p", app=app))
     assert pickle.loads(pickle.dumps(group)) == group
+
+
+async def test_it_is_saved_restored_and_deleted(app):
+    group = group_of(app, parent=AsyncResult("p", app=app))
+    assert group.save() is group
+    assert GroupResult.restore("g", app=app) == group
+    assert await GroupResult.arestore("g", app=app) == group
+    group.delete()
+    assert GroupResult.restore("g", app=app) is None
+    await group.asave()
+    assert GroupResult.restore("g", backend=app.backend, app=app) == group
+    await group.adelete()
+    assert await GroupResult.arestore("g", app=app) is None
+
+
+def test_what_is_no_group_is_not_restored_as_one(app):
+    app.store.store_documents([Document("group", "g", b'{"result": [["a", null], null]}')])
+    with pytest.raises(DecodeError, match="no group"):
+        GroupResult.restore("g", app=app)
