@@ -18,6 +18,7 @@ from celeriac.stores.store import (
     ChordPart,
     Delivery,
     Disposition,
+    Document,
     Effects,
     ResultRecord,
     Settlement,
@@ -421,6 +422,8 @@ def test_two_stores_promise_no_more_than_the_weaker_one() -> None:
     strong, weak = Capabilities(), Capabilities(between_processes=False, survives_restart=False, priorities=False)
     assert merged_capabilities(strong, weak) == Capabilities(between_processes=False, survives_restart=False)
     assert merged_capabilities(weak, strong) == weak
+    assert merged_capabilities(Capabilities(workflows=False), strong).workflows
+    assert not merged_capabilities(strong, Capabilities(workflows=False)).workflows
 
 
 def test_a_client_of_two_stores_publishes_to_one_and_reads_from_the_other(pair: Pair) -> None:
@@ -434,6 +437,11 @@ def test_a_client_of_two_stores_publishes_to_one_and_reads_from_the_other(pair: 
     assert broker.results(["a"]) == [None]
     client.forget(["a"])
     assert backend.results(["a"]) == [None]
+    client.store_documents([Document("flow", "f", b"1")])
+    assert client.documents("flow", ["f"]) == backend.documents("flow", ["f"]) == [b"1"]
+    client.drop_documents("flow", ["f"])
+    assert backend.documents("flow", ["f"]) == [None]
+    assert client.chord_parts("g") == []
     client.close()
     with pytest.raises(OperationalError, match="closed"):
         broker.publish([message("b")])
@@ -455,6 +463,7 @@ async def test_without_a_backend_tasks_run_and_nothing_is_stored(pair: Pair, cap
     assert await broker.results(["a", "b"]) == [None, None]
     assert "no result backend is configured" in caplog.text
     assert not store.capabilities.results
+    assert not store.capabilities.workflows
     await store.close()
 
 
@@ -465,6 +474,28 @@ async def test_asking_for_a_result_without_a_backend_says_what_to_set(pair: Pair
     with pytest.raises(NotImplementedError):
         _ = [each async for each in store.wait(["a"], bool, 1)]
     await store.forget(["a"])
+
+
+async def test_documents_and_chords_without_a_backend_say_what_to_set(pair: Pair) -> None:
+    broker = pair.options("two-broker")
+    store, client = NoResults(memory.open_store(broker)), SyncNoResults(memory.open_sync_store(broker))
+    documents = [Document("flow", "a", b"{}")]
+    with pytest.raises(ResultsDisabled, match="set result_backend"):
+        await store.store_documents(documents)
+    with pytest.raises(NotImplementedError):
+        await store.documents("flow", ["a"])
+    with pytest.raises(ResultsDisabled):
+        await store.chord_parts("g")
+    with pytest.raises(ResultsDisabled):
+        client.store_documents(documents)
+    with pytest.raises(BackendError, match="set result_backend"):
+        client.documents("flow", ["a"])
+    with pytest.raises(ResultsDisabled):
+        client.chord_parts("g")
+    await store.drop_documents("flow", ["a"])
+    client.drop_documents("flow", ["a"])
+    assert not client.capabilities.workflows
+    client.close()
 
 
 def test_asking_a_client_for_a_result_without_a_backend_says_what_to_set(pair: Pair) -> None:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from celeriac import serialization
 from celeriac.app.ending import CHORD_TASK, Ending
-from celeriac.app.flow import FLOW_TASK, read_stored
+from celeriac.app.flow import FLOW_TASK, NESTED, read_stored
 from celeriac.canvas.chord import chord
 from celeriac.canvas.group import group
 from celeriac.canvas.maps import chunks
 from celeriac.canvas.signature import Signature, maybe_signature
 from celeriac.exceptions import ChordError, Ignore, OperationalError
-from celeriac.serialization.failures import decode_exception
+from celeriac.serialization.failures import decode_exception, encode_exception
 from celeriac.states import IGNORED, SUCCESS
 
 if TYPE_CHECKING:
@@ -55,7 +55,10 @@ def _flow(app: Celeriac) -> Made:
         request = self.request
         ending = Ending(app, request)
         if ended is not None:
-            ending.abandon(workflow, ended["value"], ended["state"], ended["errbacks"])
+            value = ended["value"]
+            if value is not None:
+                value = encode_exception(decode_exception(value), app.settings.result_serializer)
+            ending.abandon(workflow, value, ended["state"], ended["errbacks"])
         else:
             ending.go_on(workflow, args, kwargs, parent_id=request.parent_id, root_id=request.root_id)
         request.own_ending = ending
@@ -67,36 +70,60 @@ def _chord_body(app: Celeriac) -> Made:
     def send_body(self: Any, group_id: str, body: dict[str, Any]) -> None:
         """Send a chord's body with the results of the header, or the failure of the first member that failed."""
         call = Signature.from_dict(body, app)
+        payloads = app.store.chord_parts(group_id)
+        if not payloads:
+            raise Ignore(f"the parts of chord {group_id} are gone: its body was sent before")
+        shape = app.store.documents("group", [group_id])[0] if body.get(NESTED) else b""
         ending = Ending(app, self.request)
         try:
-            values = _joined(app, group_id)
-        except ChordError as error:
-            ending.fail_body(call, error)
-        else:
-            if values is None:
-                raise Ignore(f"the parts of chord {group_id} are gone: its body was sent before")
-            ending.go_on(call, (values,), parent_id=self.request.parent_id)
+            ending.go_on(call, (_joined(app, payloads, shape),), parent_id=self.request.parent_id)
+        except Exception as error:  # whatever it is, nothing but the body's failure can tell those who wait for it
+            ending = Ending(app, self.request)
+            ending.fail_body(call, error if isinstance(error, ChordError) else ChordError(f"Callback error: {error!r}"))
         ending.close(group_id)
         self.request.own_ending = ending
 
     return send_body, {"name": CHORD_TASK, **_OURS}
 
 
-def _joined(app: Celeriac, group_id: str) -> list[Any] | None:
-    """The values of a header's members, in their order; None when nothing is stored."""
-    serializer = serialization.serializer(app.settings.result_serializer)
-    accept = app.accepted_results()
-    values = []
-    payloads = app.store.chord_parts(group_id)
+def _joined(app: Celeriac, payloads: list[bytes], shape: bytes | None) -> list[Any]:
+    """The values of a header's members, in their order.
+
+    Args:
+        payloads: of the parts, in the order of their positions.
+        shape: the group's result as it is stored, where some values are lists; else empty.
+
+    Raises:
+        ChordError: a member failed, the first one of those that did; or the shape is gone.
+    """
+    values: list[Any] = []
+    by_id: dict[str, list[Any]] = {}
     for payload in payloads:
-        part = serialization.loads(payload, serializer.content_type, serializer.content_encoding, accept)
-        _, task_id, state, value = part
+        _, task_id, state, value = _decoded(app, payload)
         if state == IGNORED:
             value = None
         elif state != SUCCESS:
             raise ChordError(f"Dependency {task_id} raised {decode_exception(value)!r}")
         values.append(value)
-    return values if payloads else None
+        by_id.setdefault(task_id, []).append(value)
+    if shape == b"":
+        return values
+    if shape is None:
+        raise ChordError("which results of the header are lists is not known any more: it is older than result_expires")
+    _, members = _decoded(app, shape)["result"]
+    found = [_taken(by_id, each) for each in members]
+    return [*found, *(value for added in by_id.values() for value in added)]
+
+
+def _taken(by_id: dict[str, list[Any]], result: Any) -> Any:
+    """The value of a member, or the list of those of a group; what is left belongs to members that were added."""
+    (task_id, _), members = result
+    return by_id[task_id].pop(0) if members is None else [_taken(by_id, each) for each in members]
+
+
+def _decoded(app: Celeriac, payload: bytes) -> Any:
+    serializer = serialization.serializer(app.settings.result_serializer)
+    return serialization.loads(payload, serializer.content_type, serializer.content_encoding, app.accepted_results())
 
 
 def _accumulate(app: Celeriac) -> Made:

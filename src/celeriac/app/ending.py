@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from celeriac import documents as result_documents
@@ -19,9 +20,10 @@ from celeriac.app.flow import FLOW_TASK, Flow, place_of, reference, workflow_que
 from celeriac.canvas.chain import Chain
 from celeriac.canvas.chord import chord
 from celeriac.canvas.group import group
+from celeriac.canvas.maps import chunks
 from celeriac.canvas.signature import PlainData, Signature, listed
 from celeriac.result.base import ResultBase
-from celeriac.serialization.failures import encode_exception
+from celeriac.serialization.failures import decode_exception, encode_exception
 from celeriac.states import FAILURE, IGNORED
 from celeriac.stores.store import ChordPart, Document, Effects, Outgoing, ResultRecord
 
@@ -36,6 +38,8 @@ logger = logging.getLogger("celeriac.app.ending")
 
 CHORD_TASK: Final = "celeriac.chord"
 """The task that sends a chord's body when all parts are there."""
+_DETAILS: Final = ("request", "exc", "traceback")
+"""What an errback of the new style is called with."""
 
 
 class Ending:
@@ -69,6 +73,8 @@ class Ending:
         self, call: Signature, args: Any = (), kwargs: dict[str, Any] | None = None, **options: Any
     ) -> ResultBase:
         """Send a signature with the settlement; returns its result."""
+        if isinstance(call, chunks):
+            call = call.group()
         result = call.freeze()
         flow = Flow(self._app)
         context = self._context
@@ -155,37 +161,18 @@ class Ending:
 
     def fail_body(self, body: Signature, error: BaseException) -> None:
         """A chord's body will never run: its errbacks, and the failure for it and for what was to follow it."""
-        value = encode_exception(error, self._app.settings.result_serializer)
-        if body.task != FLOW_TASK:
-            for first in _first_of(body):
-                context = Context(
-                    id=first.id,
-                    task=first.task,
-                    args=first.args,
-                    kwargs=first.kwargs,
-                    errbacks=first.options.get("link_error"),
-                    root_id=self._context.root_id,
-                    parent_id=self._context.parent_id,
-                    group=first.options.get("group_id"),
-                    called_directly=False,
-                )
-                self._call_errbacks(listed(first.options.get("link_error")), context, error, "")
-        self._abandon(body, value, FAILURE, None, errbacks=True)
+        self.abandon(body, encode_exception(error, self._app.settings.result_serializer), FAILURE, errbacks=True)
 
     def abandon(self, signature: Signature, value: Any, state: str, errbacks: bool = False) -> None:
-        """A workflow that was stored will never run.
+        """A workflow will never run.
 
         Args:
+            signature: what will not, frozen.
             value: the exception as results have it.
-            state: how it ended: FAILURE or REVOKED.
-            errbacks: it is a chord's body, whose errbacks are called.
+            state: how it ended: FAILURE, REVOKED, or IGNORED for no state at all.
+            errbacks: it is a chord's body: the errbacks of what would have run first in it are called.
         """
-        if errbacks:
-            from celeriac.serialization.failures import decode_exception
-
-            self.fail_body(signature, decode_exception(value))
-        else:
-            self._abandon(signature, value, state, None)
+        self._abandon(signature, value, state, None, None, errbacks)
 
     def _abandon(
         self,
@@ -200,31 +187,61 @@ class Ending:
         if call.task == FLOW_TASK:
             self._abandon_stored(call, value, state, errbacks)
         elif isinstance(call, Chain):
-            *steps, last = call.tasks
-            for step in steps:
-                self._abandon(step, value, state, traceback, {})
-            self._abandon(last, value, state, traceback, place or place_of(last.options))
+            steps = call.tasks
+            for position, step in enumerate(steps):
+                own = (place or place_of(step.options)) if position == len(steps) - 1 else {}
+                self._abandon(step, value, state, traceback, own, errbacks and not position)
         elif isinstance(call, group):
             index = place.get("group_index") or 0
             for member in call.tasks:
                 own = {**place, "group_index": index} if "chord" in place else {}
-                self._abandon(member, value, state, traceback, own)
+                self._abandon(member, value, state, traceback, own, errbacks)
                 index += member.completions()
         elif isinstance(call, chord):
             for member in call.header.tasks:
                 self._abandon(member, value, state, traceback, {})
             if call.body is not None:
-                self._abandon(call.body, value, state, traceback, place or place_of(call.body.options))
+                own = place or place_of(call.body.options)
+                self._abandon(call.body, value, state, traceback, own, errbacks)
         elif call.id is not None:
-            if state != IGNORED:
-                self.results.append(self._record(call, value, state, traceback))
-            if place.get("chord"):
-                self._add_part(
-                    _plain(place["chord"]), place["group_id"], place.get("group_index") or 0, call.id, state, value
-                )
+            self._abandon_call(call, value, state, traceback, place, errbacks)
+
+    def _abandon_call(
+        self,
+        call: Signature,
+        value: Any,
+        state: str,
+        traceback: str | None,
+        place: dict[str, Any],
+        errbacks: bool,
+    ) -> None:
+        if errbacks and call.options.get("link_error"):
+            self._call_errbacks(listed(call.options["link_error"]), self._context_of(call), decode_exception(value), "")
+        if state != IGNORED:
+            self.results.append(self._record(call, value, state, traceback))
+        if place.get("chord"):
+            index = place.get("group_index") or 0
+            self._add_part(_plain(place["chord"]), place["group_id"], index, str(call.id), state, value)
+
+    def _context_of(self, call: Signature) -> Context:
+        """The request that a call would have had, for its errbacks."""
+        return Context(
+            id=call.id,
+            task=call.task,
+            args=call.args,
+            kwargs=call.kwargs,
+            errbacks=call.options.get("link_error"),
+            root_id=self._context.root_id,
+            parent_id=self._context.parent_id,
+            group=call.options.get("group_id"),
+            headers=call.options.get("headers"),
+            called_directly=False,
+        )
 
     def _abandon_stored(self, call: Signature, value: Any, state: str, errbacks: bool) -> None:
         """What is stored is read by the task that would have gone on with it: it says the same of all that is in it."""
+        if isinstance(value, BaseException):  # as results have it whose serializer is pickle: messages need not be
+            value = encode_exception(value, "json")
         ended = {"value": value, "state": state, "errbacks": errbacks}
         data = reference(self._app, call.kwargs["key"], call.id, ended=ended)
         self.go_on(Signature.from_dict(data, self._app))
@@ -248,41 +265,44 @@ class Ending:
         """Those that take more than the failed task's id are called here, the others are sent (J.147)."""
         for each in errbacks:
             call = Signature.from_dict(each, self._app)
-            if not called_here(self._app, context, call, error, traceback):
+            if called_here(self._app, context, call, error, traceback):
+                continue
+            try:
                 self.go_on(call, (context.id,))
+            except Exception:  # that an errback cannot be sent must not hide the failure that it was for
+                logger.exception("the errback %s of %s cannot be sent", call.task, context.id)
 
 
 def called_here(app: Celeriac, context: Context, call: SignatureData, error: BaseException, traceback: str) -> bool:
     """Call an errback that takes the request, the exception and the traceback; False for one that is to be sent."""
-    task = app.tasks.get(str(call.get("task")))
-    if task is None or not _takes_details(task, call):
+    errback = Signature.from_dict(call, app)
+    task = app.tasks.get(errback.task)
+    if task is None or not _takes_details(task, errback):
         return False
+    args, kwargs, _ = errback.merged((context, error, traceback))
     try:
-        task(context, error, traceback)
+        task(*args, **kwargs)
     except Exception:
         logger.exception("the errback %s of %s raised", task.name, context.id)
     return True
 
 
-def _takes_details(task: Task[Any, Any], call: SignatureData) -> bool:
-    if call.get("args") or task.is_coroutine:
+def _takes_details(task: Task[Any, Any], errback: Signature) -> bool:
+    """Whether it can be called with request, exception and traceback. A bound one that can do with an id gets that."""
+    if errback.subtask_type or errback.immutable or task.is_coroutine:
         return False
+    if not _takes(task, errback, _DETAILS):
+        return False
+    return not (isinstance(task.run, partial) and _takes(task, errback, _DETAILS[:1]))
+
+
+def _takes(task: Task[Any, Any], errback: Signature, args: tuple[str, ...]) -> bool:
+    given, named, _ = errback.merged(args)
     try:
-        ArgumentChecker(task.run, task.name).check((1, 2, 3), {})
+        ArgumentChecker(task.run, task.name).check(given, named)
     except TypeError:
         return False
     return True
-
-
-def _first_of(call: Signature) -> list[Signature]:
-    """What would have run first of a chord's body."""
-    if isinstance(call, Chain):
-        return _first_of(call.tasks[0])
-    if isinstance(call, group):
-        return [first for member in call.tasks for first in _first_of(member)]
-    if isinstance(call, chord):
-        return _first_of(call.body) if call.body is not None else []
-    return [call]
 
 
 def _plain(body: Any) -> SignatureData:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from celeriac import documents as result_documents
 from celeriac import serialization
 from celeriac.canvas.chain import Chain
 from celeriac.canvas.chord import chord
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from celeriac.app.app import Celeriac
     from celeriac.app.building import Built
 
-__all__ = ["FLOW_TASK", "Flow", "placed", "workflow_queue"]
+__all__ = ["FLOW_TASK", "NESTED", "Flow", "placed", "workflow_queue"]
 
 FLOW_TASK: Final = "celeriac.flow"
 """The task that goes on with a stored workflow."""
@@ -41,6 +42,8 @@ SMALL: Final = 1024
 """Bytes of a workflow that always travel: a call that stands for it takes a third of that."""
 PLACE: Final = ("group_id", "group_index", "chord")
 """The options that are a place."""
+NESTED: Final = "chord_nested"
+"""The key of a chord's body, beside ``chord_size``, that says that some results of the header are lists."""
 _STRUCTURE: Final = frozenset((*PLACE, "task_id", "root_id", "parent_id", "link", "link_error", "chain"))
 """Options of a workflow that say where it stands; all others are options of its calls."""
 _WHEN: Final = frozenset(("countdown", "eta"))
@@ -181,15 +184,24 @@ class Flow:
         data, size_of_body = self._sized(body)
         if self._too_large(size_of_body, size):
             (data,), _ = self._stored([data], body)
-        whole = PlainData({**data, "chord_size": size})
+        own_keys: dict[str, Any] = {"chord_size": size}
         expires = self.app.settings.result_expires
         self.documents.append(Document("size", group_id, b"%d" % size, expires))
+        if any(member.ends_in_group() for member in header.tasks):
+            own_keys[NESTED] = True
+            self.documents.append(self._shape(header))
+        whole = PlainData({**data, **own_keys})
         members = {"group_id": group_id, "chord": whole}
         header_kwargs = {**(kwargs or {}), **(signature.kwargs.get("kwargs") or {})}
         index = 0
         for member in header.tasks:
             self.add(member, (*args, *signature.args), header_kwargs, dict(options), {**members, "group_index": index})
             index += member.completions()
+
+    def _shape(self, header: group) -> Document:
+        """What tells which results of a header are lists: it is stored as the group's result is, where Celery looks."""
+        payload = result_documents.encode({"result": _as_tuple(header)}, self.app.settings.result_serializer)
+        return Document("group", header.options["task_id"], payload, self.app.settings.result_expires)
 
     def check(self) -> None:
         """Raise NotImplementedError for a chord whose parts the result backend cannot count (I.142)."""
@@ -268,6 +280,17 @@ def read_stored(app: Celeriac, key: str) -> Signature | None:
     accept = serialization.accepted((*app.settings.accept_content, app.settings.task_serializer))
     data = serialization.loads(body, content_type.decode(), content_encoding.decode(), accept)
     return maybe_signature(data, app)
+
+
+def _as_tuple(signature: Signature) -> Any:
+    """The result of a frozen signature in the form in which results are stored, without its parents."""
+    if isinstance(signature, Chain) and signature.tasks:
+        return _as_tuple(signature.tasks[-1])
+    if isinstance(signature, chord) and signature.body is not None:
+        return _as_tuple(signature.body)
+    if isinstance(signature, group):
+        return [[signature.options["task_id"], None], [_as_tuple(each) for each in signature.tasks]]
+    return [[signature.id, None], None]
 
 
 def _first_id(signature: Signature) -> str | None:

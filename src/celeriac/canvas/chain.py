@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from celeriac.canvas.folding import folded, workflow_of
-from celeriac.canvas.signature import Signature, listed, maybe_signature, signatures
+from celeriac.canvas.signature import LINKS, Signature, listed, maybe_signature, signatures
 from celeriac.ids import new_task_id
 
 if TYPE_CHECKING:
@@ -24,10 +24,14 @@ class Chain(Signature):
         options: options of the chain.
     """
 
+    frozen = False
+    """Its steps are folded and have their ids."""
+
     def __init__(self, *tasks: Any, **options: Any) -> None:
         steps = tasks[0] if len(tasks) == 1 and _is_row(tasks[0]) else tasks
-        app = options.pop("app", None)
-        super().__init__("celery.chain", (), {"tasks": list(steps)}, options, subtask_type="chain", app=app)
+        app, immutable = options.pop("app", None), options.pop("immutable", False)
+        tasks_of = {"tasks": list(steps)}
+        super().__init__("celery.chain", (), tasks_of, options, subtask_type="chain", immutable=immutable, app=app)
         self.own_app = app or next((each.own_app for each in self.tasks if each.own_app is not None), None)
 
     @classmethod
@@ -75,7 +79,7 @@ class Chain(Signature):
         steps = [each.clone() for each in self.tasks]
         if steps:
             for callback in listed(self.options.get("link")):
-                steps[-1].link(callback)
+                steps[-1].link_end(callback)
         for errback in listed(self.options.get("link_error")):
             for each in steps:
                 each.link_error(errback)
@@ -83,7 +87,14 @@ class Chain(Signature):
 
     def prepared(self) -> list[Signature]:
         """The steps as they are to be sent: folded, and the links where they belong."""
+        if self.frozen and not self.has_links():
+            return list(self.tasks)
         return folded(self.own_steps(), self.own_app)
+
+    def link_end(self, callback: Any) -> None:
+        """Link to the last step; where that is a group, to each of its members."""
+        if self.tasks:
+            self.link(callback)
 
     def freeze(
         self,
@@ -96,8 +107,9 @@ class Chain(Signature):
     ) -> ResultBase:
         """Give every step its id and the last one the chain's place; the result is the last step's (I.130)."""
         steps = self.kwargs["tasks"] = self.prepared()
-        for link in ("link", "link_error"):
+        for link in LINKS:
             self.options.pop(link, None)
+        self.frozen = True
         if not steps:
             return self.app.GroupResult(_id or new_task_id(), [])
         own = self.options.pop("task_id", None)
@@ -105,7 +117,7 @@ class Chain(Signature):
         root = root_id or self.options.get("root_id")
         for step in steps[:-1]:
             following = step.freeze(root_id=root)
-            following.parent = result
+            _first_of(following).parent = result
             result, root = following, root or step.id
         options = self.options
         last = steps[-1].freeze(
@@ -131,11 +143,10 @@ class Chain(Signature):
         steps = self.prepared()
         return steps[-1].completions() if steps else 0
 
-    def set_immutable(self, immutable: bool) -> None:
-        """Say of the first step whether it ignores arguments that are given later."""
-        self["immutable"] = immutable
-        if self.tasks:
-            self.tasks[0].set_immutable(immutable)
+    def ends_in_group(self) -> bool:
+        """The last step is a group, or ends in one."""
+        steps = self.prepared()
+        return bool(steps) and steps[-1].ends_in_group()
 
     def flatten_links(self) -> list[Signature]:
         """Itself, and what is linked to it and to its steps."""
@@ -143,11 +154,11 @@ class Chain(Signature):
 
     def apply_async(self, args: Any = (), kwargs: dict[str, Any] | None = None, **options: Any) -> Any:
         """Send the first step; it carries the others. Returns the last one's result, None for an empty chain."""
-        return self.app.sender.send_workflow(self, args, kwargs, options) if self.tasks else None
+        return self.app.sender.send_workflow(self, *self.given(args, kwargs), options) if self.tasks else None
 
     async def aapply_async(self, args: Any = (), kwargs: dict[str, Any] | None = None, **options: Any) -> Any:
         """As :meth:`apply_async`, without blocking the event loop."""
-        return await self.app.sender.asend_workflow(self, args, kwargs, options) if self.tasks else None
+        return await self.app.sender.asend_workflow(self, *self.given(args, kwargs), options) if self.tasks else None
 
     def run(self, args: Any = None, kwargs: dict[str, Any] | None = None, **options: Any) -> Any:
         """As :meth:`apply_async`."""
@@ -155,7 +166,7 @@ class Chain(Signature):
 
     def apply(self, args: Any = (), kwargs: dict[str, Any] | None = None, **options: Any) -> Any:
         """Run the steps here and now, one after the other; returns the last one's EagerResult (I.132)."""
-        return self.app.sender.apply_workflow(self, args, kwargs, options)
+        return self.app.sender.apply_workflow(self, *self.given(args, kwargs), options)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.apply_async(args, kwargs) if self.tasks else None

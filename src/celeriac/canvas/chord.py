@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from celeriac.canvas.group import group
-from celeriac.canvas.signature import Signature, maybe_signature
+from celeriac.canvas.maps import chunks
+from celeriac.canvas.signature import Signature, listed, maybe_signature
 from celeriac.exceptions import ImproperlyConfigured
 from celeriac.ids import new_task_id
 
@@ -38,7 +39,8 @@ class chord(Signature):  # noqa: N801 - the name is Celery's
     ) -> None:
         members = header if isinstance(header, group) else group(header, app=app)
         own = {"header": members, "body": maybe_signature(body, app), "kwargs": dict(kwargs or {})}
-        super().__init__(task, args, own, options, subtask_type="chord", app=app)
+        immutable = options.pop("immutable", False)
+        super().__init__(task, args, own, options, subtask_type="chord", immutable=immutable, app=app)
         self.own_app = app or members.own_app or (self.body.own_app if self.body is not None else None)
 
     @classmethod
@@ -144,15 +146,22 @@ class chord(Signature):  # noqa: N801 - the name is Celery's
         body = self.body
         if body is None:
             raise ImproperlyConfigured("the chord has no body: give one, as in chord(header, body)")
+        if isinstance(body, chunks):
+            body = body.group()
         self.kwargs["body"] = body
-        for link in ("link", "link_error"):
-            for each in self.options.pop(link, None) or ():
-                body.append_to_list_option(link, each)
+        for callback in listed(self.options.pop("link", None)):
+            body.link(callback)
+        for errback in listed(self.options.pop("link_error", None)):
+            body.link_error(errback)
         return body
 
     def completions(self) -> int:
         """Those of the body."""
         return self.body.completions() if self.body is not None else 0
+
+    def ends_in_group(self) -> bool:
+        """The body is a group, or ends in one."""
+        return self.body is not None and self.body.ends_in_group()
 
     def __length_hint__(self) -> int:
         """How many tasks must end until the body runs (I.139)."""
@@ -190,12 +199,12 @@ class chord(Signature):  # noqa: N801 - the name is Celery's
             NotImplementedError: the result backend cannot count the header's members.
         """
         chosen = self._with_body(options)
-        return chosen.app.sender.send_workflow(chosen, args, kwargs, options)
+        return chosen.app.sender.send_workflow(chosen, *self.given(args, kwargs), options)
 
     async def aapply_async(self, args: Any = (), kwargs: dict[str, Any] | None = None, **options: Any) -> Any:
         """As :meth:`apply_async`, without blocking the event loop."""
         chosen = self._with_body(options)
-        return await chosen.app.sender.asend_workflow(chosen, args, kwargs, options)
+        return await chosen.app.sender.asend_workflow(chosen, *self.given(args, kwargs), options)
 
     def _with_body(self, options: dict[str, Any]) -> chord:
         body = options.pop("body", None)
@@ -220,7 +229,7 @@ class chord(Signature):  # noqa: N801 - the name is Celery's
             body: another body.
         """
         return self.app.sender.apply_workflow(
-            self._with_body({"body": body}), args, kwargs, {"propagate": propagate, **options}
+            self._with_body({"body": body}), *self.given(args, kwargs), {"propagate": propagate, **options}
         )
 
     def run(self, header: Any, body: Any, partial_args: Any = (), **options: Any) -> Any:

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
-from celeriac.canvas.signature import Signature, listed, signatures
+from celeriac.canvas.signature import LINKS, Signature, listed, signatures
 from celeriac.ids import new_task_id
 
 if TYPE_CHECKING:
@@ -26,9 +26,9 @@ class group(Signature):  # noqa: N801 - the name is Celery's
     """
 
     def __init__(self, *tasks: Any, **options: Any) -> None:
-        app = options.pop("app", None)
-        members = signatures(_members(tasks), app)
-        super().__init__("celery.group", (), {"tasks": members}, options, subtask_type="group", app=app)
+        app, immutable = options.pop("app", None), options.pop("immutable", False)
+        own = {"tasks": signatures(_members(tasks), app)}
+        super().__init__("celery.group", (), own, options, subtask_type="group", immutable=immutable, app=app)
 
     @classmethod
     def of_mapping(cls, d: Mapping[str, Any], app: Celeriac | None = None) -> Self:
@@ -72,17 +72,26 @@ class group(Signature):  # noqa: N801 - the name is Celery's
         return self.kwargs["tasks"]  # type: ignore[no-any-return]  # a mapping's values are Any
 
     def only_member(self) -> Signature:
-        """A copy of the only member, with what was linked to the group."""
-        (member,) = (each.clone() for each in self.tasks)
-        for link in ("link", "link_error"):
-            for each in listed(self.options.get(link)):
-                member.append_to_list_option(link, each)
-        own = {name: value for name, value in self.options.items() if name not in ("link", "link_error", "task_id")}
-        return member.set(**{**own, **member.options})
+        """A copy of the only member, with the group's options."""
+        (member,) = self._with_options(self.tasks)
+        return member
 
     def members(self) -> list[Signature]:
-        """The members in the order of their results: those of groups within are members of this one (I.133)."""
-        return [each for step in self.tasks for each in (step.members() if isinstance(step, group) else [step])]
+        """The members in the order of their results: those of groups within are members of this one (I.133).
+
+        Chunks are groups; empty chains are nothing.
+        """
+        from celeriac.canvas.chain import Chain
+        from celeriac.canvas.maps import chunks
+
+        found: list[Signature] = []
+        for each in self.tasks:
+            step = each.group() if isinstance(each, chunks) else each
+            if isinstance(step, group):
+                found += step._with_options(step.members())
+            elif not isinstance(step, Chain) or step.tasks:
+                found.append(step)
+        return found
 
     def freeze(
         self,
@@ -93,7 +102,10 @@ class group(Signature):  # noqa: N801 - the name is Celery's
         parent_id: str | None = None,
         group_index: int | None = None,
     ) -> ResultBase:
-        """Give it and every member an id. The place is kept here: its members get theirs when they are sent."""
+        """Give it and every member an id. The place is kept here: its members get theirs when they are sent.
+
+        The result is that of the only member, where that is one of a group too (I.136).
+        """
         options = self.options
         own = options.setdefault("task_id", _id or new_task_id())
         place = {"group_id": group_id, "group_index": group_index, "chord": chord}
@@ -102,22 +114,50 @@ class group(Signature):  # noqa: N801 - the name is Celery's
                 options.setdefault(name, value)
         root_id = options.get("root_id") or root_id
         parent_id = options.get("parent_id") or parent_id
-        members = self.kwargs["tasks"] = self._unrolled_members()
-        return self.app.GroupResult(own, [each.freeze(root_id=root_id, parent_id=parent_id) for each in members])
+        members = self.kwargs["tasks"] = self.members()
+        self._give_links(members)
+        for link in LINKS:
+            options.pop(link, None)
+        results = [each.freeze(root_id=root_id, parent_id=parent_id) for each in members]
+        if len(members) == 1 and members[0].ends_in_group():
+            return results[0]
+        return self.app.GroupResult(own, results)
 
-    def _unrolled_members(self) -> list[Signature]:
-        from celeriac.canvas.maps import chunks
+    def _with_options(self, members: list[Signature]) -> list[Signature]:
+        """The members, or copies of them that have the group's options."""
+        own = {name: value for name, value in self.options.items() if name not in (*LINKS, "task_id")}
+        if not own and not any(self.options.get(link) for link in LINKS):
+            return members
+        copies = [each.clone(**own) for each in members]
+        self._give_links(copies)
+        return copies
 
-        members = [each.group() if isinstance(each, chunks) else each for each in self.members()]
-        return group(members).members() if any(isinstance(each, group) for each in members) else members
+    def _give_links(self, members: list[Signature]) -> None:
+        """What was given as the group's options is every member's, as all of its options."""
+        for callback in listed(self.options.get("link")):
+            for each in members:
+                each.link_end(callback)
+        for errback in listed(self.options.get("link_error")):
+            for each in members:
+                each.link_error(errback)
 
     def completions(self) -> int:
         """Those of all members."""
-        return sum(each.completions() for each in self._unrolled_members())
+        return sum(each.completions() for each in self.members())
+
+    def ends_in_group(self) -> bool:
+        """It is one."""
+        return True
 
     def link(self, callback: Any) -> Any:
         """Link an immutable copy to the first member only (I.135); returns what that is."""
-        return self.tasks[0].link(callback.clone().set(immutable=True)) if self.tasks else callback
+        members = self.members()
+        return members[0].link(callback.clone().set(immutable=True)) if members else callback
+
+    def link_end(self, callback: Any) -> None:
+        """Link to every member."""
+        for each in self.members():
+            each.link_end(callback)
 
     def link_error(self, errback: Any) -> Any:
         """Link a copy to every member (I.135); returns the copies."""
@@ -163,12 +203,13 @@ class group(Signature):  # noqa: N801 - the name is Celery's
             TypeError: ``link`` or ``link_error`` is given: link to the members, or make it a chord (I.134).
         """
         self._check(link, link_error)
-        return self.app.sender.send_workflow(self, args, kwargs, {"add_to_parent": add_to_parent, **options})
+        given = self.given(args, kwargs)
+        return self.app.sender.send_workflow(self, *given, {"add_to_parent": add_to_parent, **options})
 
     async def aapply_async(self, args: Any = (), kwargs: dict[str, Any] | None = None, **options: Any) -> Any:
         """As :meth:`apply_async`, without blocking the event loop."""
         self._check(options.pop("link", None), options.pop("link_error", None))
-        return await self.app.sender.asend_workflow(self, args, kwargs, options)
+        return await self.app.sender.asend_workflow(self, *self.given(args, kwargs), options)
 
     def _check(self, link: Any, link_error: Any) -> None:
         if link is not None:
@@ -178,7 +219,7 @@ class group(Signature):  # noqa: N801 - the name is Celery's
 
     def apply(self, args: Any = (), kwargs: dict[str, Any] | None = None, **options: Any) -> Any:
         """Run the members here and now; returns a GroupResult of EagerResults."""
-        return self.app.sender.apply_workflow(self, args, kwargs, options)
+        return self.app.sender.apply_workflow(self, *self.given(args, kwargs), options)
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         return self.apply_async(args, **options)

@@ -202,6 +202,10 @@ class Signature(dict[str, Any]):
             return tuple(self.args), dict(self.kwargs), merged_options
         return (*(args or ()), *self.args), {**self.kwargs, **(kwargs or {})}, merged_options
 
+    def given(self, args: Any, kwargs: dict[str, Any] | None) -> tuple[Any, dict[str, Any] | None]:
+        """The arguments of a call of a whole workflow: none, if it is immutable."""
+        return ((), None) if self.immutable else (args, kwargs)
+
     def clone(self, args: Any = (), kwargs: dict[str, Any] | None = None, **options: Any) -> Signature:
         """A copy, with arguments and options merged in."""
         new_args, new_kwargs, new_options = self.merged(args, kwargs, options)
@@ -274,6 +278,10 @@ class Signature(dict[str, Any]):
         """How many tasks must end until it is done, for the chord that waits for it."""
         return 1
 
+    def ends_in_group(self) -> bool:
+        """Its result is a list, of the members of a group."""
+        return False
+
     def apply_async(self, args: Any = (), kwargs: dict[str, Any] | None = None, **options: Any) -> Any:
         """Send it, with arguments prepended and options merged."""
         new_args, new_kwargs, new_options = self.merged(args, kwargs, options)
@@ -313,6 +321,10 @@ class Signature(dict[str, Any]):
     def link(self, callback: Any) -> Any:
         """Add a callback that gets the result; returns the callback."""
         return self.append_to_list_option("link", callback)
+
+    def link_end(self, callback: Any) -> None:
+        """Let a callback get every result that this ends with."""
+        self.link(callback)
 
     def link_error(self, errback: Any) -> Any:
         """Add a callback for failures; returns the callback."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from celeriac.stores.store import Effects
+from celeriac.stores.store import ChordPart, Effects
 
-__all__ = ["CHORD_LIFETIME", "CLOSED_LIFETIME", "may_complete", "size_in", "size_of"]
+__all__ = ["CHORD_LIFETIME", "CLOSED_LIFETIME", "growing_part", "needs_record", "size_in", "size_of"]
 
 CHORD_LIFETIME: Final = 86_400.0
 """Seconds that the parts of a chord are kept after the last one came (result_expires, by default)."""
@@ -25,9 +25,14 @@ def size_in(document: bytes) -> int | None:
         return None
 
 
-def may_complete(effects: Effects | None) -> bool:
-    """A message may have to be published because of these effects."""
-    return effects is not None and any(part.completion is not None for part in effects.parts)
+def needs_record(effects: Effects) -> bool:
+    """Where messages are elsewhere these effects must happen once: a message may have to be published for them."""
+    return bool(effects.grown) or any(part.completion is not None for part in effects.parts)
+
+
+def growing_part(effects: Effects, group_id: str) -> ChordPart | None:
+    """The part of the member that adds members to its own chord: what it adds counts when its part is new, too."""
+    return next((part for part in effects.parts if part.group_id == group_id), None)
 
 
 def size_of(effects: Effects) -> int:

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from celeriac.exceptions import BackendError, OperationalError, StoreError
-from celeriac.stores.chords import may_complete
+from celeriac.stores.chords import needs_record
 from celeriac.stores.store import Completed, Disposition, Outgoing, Received, Settlement, Store
 
 __all__ = ["UNREACHABLE", "Steps", "Stored", "says_anything", "without_result"]
@@ -37,8 +37,8 @@ class Stored(msgspec.Struct):
 class Steps:
     """Does the steps for batches of settlements; each may be repeated, by this process or by another one.
 
-    1. ``store``: the backend stores results and effects; for settlements with follow-ups or with parts that may
-       complete chords, if the broker is not atomic, a record in the same step.
+    1. ``store``: the backend stores results and effects; in the same step a record for settlements whose parts may
+       complete chords, and, if the broker is not atomic, for those with follow-ups.
     2. ``finish``: the broker publishes the follow-ups of the records and confirms them; the records are marked while
        the broker acknowledges. Everything else is one step of the broker.
     3. Marks that the backend did not take travel with the next ``store``, or with ``mark``. Until then they are
@@ -67,7 +67,11 @@ class Steps:
     def _is_recorded(self, settlement: Settlement) -> bool:
         if not settlement.identity or not self.recording:
             return False
-        return bool(settlement.follow_ups) or may_complete(settlement.effects)
+        return bool(settlement.follow_ups) or self._must_happen_once(settlement)
+
+    @staticmethod
+    def _must_happen_once(settlement: Settlement) -> bool:
+        return settlement.effects is not None and needs_record(settlement.effects)
 
     async def store(self, settlements: Sequence[Settlement], again: bool = False) -> Stored:
         """The first step.
@@ -76,18 +80,21 @@ class Steps:
             settlements: of which each concerns the backend.
             again: a second look: whoever stored a record before us and has not marked it by now is taken for dead.
         """
-        if not any(self._is_recorded(each) or may_complete(each.effects) for each in settlements):
+        if not any(self._is_recorded(each) or self._must_happen_once(each) for each in settlements):
             await self._backend.settle([_only_result(each) for each in settlements])
             return Stored([without_result(each) for each in settlements], [])
         marks = list(self._unmarked)
-        asked = [each if self._is_recorded(each) else _only_result(each) for each in settlements]
+        asked = [
+            each if self._is_recorded(each) or self._must_happen_once(each) else _only_result(each)
+            for each in settlements
+        ]
         records = await self._backend.record(asked, marks)
         self._forget(marks)
         stored = Stored([], [])
         for settlement, record in zip(settlements, records, strict=True):
             if isinstance(record, Completed):
                 stored.ready.append(without_result(settlement, [*record.completions, *settlement.follow_ups]))
-            elif record and not again:
+            elif record and not again and self.recording:
                 stored.doubtful.append(settlement)
             else:
                 stored.ready.append(without_result(settlement, record))

@@ -169,7 +169,8 @@ class Effects(msgspec.Struct, array_like=True, frozen=True):
     Attributes:
         documents: stored.
         results: of tasks that will never run, since this one ended as it did; their waiters are told.
-        grown: header's group id and how many members were added to it while it runs.
+        grown: header's group id and how many members were added to it while it runs; not again when the settlement
+            brings a part of the same chord that was counted before.
         parts: counted.
         closed: group ids of chords whose body has been sent: their parts are dropped.
     """

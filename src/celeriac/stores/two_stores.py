@@ -8,9 +8,13 @@ of the processes and servers dies in between:
 2. The broker publishes these and the follow-ups and acknowledges, in one step that the claim fences.
 
 A crash before 1 or between 1 and 2 leaves the message in flight: its lease ends, another worker runs the task again and
-both steps follow. The other order would lose the result. A part that was counted before is told its chord's completion
-again while the chord is not closed, so the crash between does not lose that either; whoever gets a completion twice
-finds at its second one that the chord is closed.
+both steps follow. The other order would lose the result.
+
+The completion of a chord comes from the backend with step 1, once, so a crash between the steps would lose it. So a
+settlement with a part that may be the last leaves a *record* under the message's identity, which holds the completions
+and the follow-ups. Who gets the message again finds it, and publishes what it holds. Without an identity the completion
+is told again for a part that was counted before, until the chord is closed; whoever gets the completion twice finds at
+the second one that it is closed.
 
 A broker that is not atomic (RabbitMQ) confirms the follow-ups before it is told to acknowledge: a crash in between
 would let the task run again and publish other messages for the same next step, and all that follows from them would

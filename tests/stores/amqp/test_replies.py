@@ -10,14 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from celeriac.exceptions import BackendError
 from celeriac.exceptions import TimeoutError as ResultTimeout
 from celeriac.ids import reply_queue
 from celeriac.stores.amqp import open_store, open_sync_store
 from celeriac.stores.amqp.mailbox import Mailbox, mailbox
 from celeriac.stores.amqp.properties import Properties
 from celeriac.stores.amqp.replies import address_of_reply, reply_of
+from celeriac.stores.no_results import WorkflowsUnsupported
 from celeriac.stores.options import StoreOptions
-from celeriac.stores.store import Outgoing, ResultRecord, Settlement
+from celeriac.stores.store import ChordPart, Disposition, Document, Effects, Outgoing, ResultRecord, Settlement
 from tests.stores.conformance.messages import QUEUE, message, payload_of
 
 SHORT = st.text(st.characters(codec="utf-8"), max_size=60)
@@ -32,7 +34,7 @@ def done(payload: bytes) -> bool:
 def empty_mailbox() -> Iterator[None]:
     """The mailbox is the process's, so each test begins with an empty one."""
     yield
-    mailbox().forget(["a", "b", "c"])
+    mailbox().forget(["a", "b", "c", "next"])
 
 
 @given(
@@ -110,3 +112,48 @@ async def test_a_result_goes_to_whoever_sent_the_task_and_to_nobody_without(vhos
         assert (await store.counts([QUEUE]))[QUEUE].ready == 0
     finally:
         await store.close()
+
+
+@pytest.mark.slow
+async def test_results_of_tasks_that_never_run_go_to_who_waits_and_parts_of_chords_are_complained_of(
+    vhost_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = open_store(StoreOptions(url=vhost_url), StoreOptions(url="rpc://"))
+    await store.open()
+    try:
+        await store.publish([Outgoing(QUEUE, payload_of("a", reply_to=reply_queue(), correlation_id="a"))])
+        (delivery,) = (await store.receive([QUEUE], 1, 5)).deliveries
+        effects = Effects(results=[ResultRecord("next", b"{}", "FAILURE")], parts=[ChordPart("g", 0, "a", 1, b"[1]")])
+        assert (await store.settle([Settlement(delivery.claim, effects=effects)])).refused == []
+        assert [each async for each in store.wait(["next"], done, 10)] == [("next", b"{}")]
+        early = Effects(results=[ResultRecord(name, b"{}", reply_to=reply_queue() * (name == "b")) for name in "bc"])
+        await store.settle([Settlement(b"", Disposition.NONE, effects=early)])
+        assert [each async for each in store.wait(["b"], done, 10)] == [("b", b"{}")]
+        assert await store.results(["c"]) == [None]
+        assert "rpc:// counts none" in caplog.text
+    finally:
+        await store.close()
+
+
+@pytest.mark.parametrize("results", [None, StoreOptions(url="rpc://")])
+async def test_rabbitmq_keeps_no_documents_and_says_what_to_set(results: StoreOptions | None) -> None:
+    options = StoreOptions(url="amqp://localhost//")
+    store = open_store(options, results) if results else open_store(options)
+    client = open_sync_store(options, results) if results else open_sync_store(options)
+    assert not store.capabilities.workflows
+    assert not client.capabilities.workflows
+    documents = [Document("flow", "a", b"{}")]
+    with pytest.raises(NotImplementedError, match="set result_backend"):
+        await store.store_documents(documents)
+    with pytest.raises(NotImplementedError, match="set result_backend"):
+        await store.documents("flow", ["a"])
+    with pytest.raises(WorkflowsUnsupported):
+        await store.chord_parts("g")
+    with pytest.raises(BackendError):
+        client.store_documents(documents)
+    with pytest.raises(WorkflowsUnsupported):
+        client.documents("flow", ["a"])
+    with pytest.raises(WorkflowsUnsupported):
+        client.chord_parts("g")
+    await store.drop_documents("flow", ["a"])
+    client.drop_documents("flow", ["a"])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 import pytest
 
@@ -39,10 +39,10 @@ def member(index: int, size: int | None = 3, group: str = "g", end: Outgoing | N
     return ChordPart(group, index, task_id, size, payload, end or message(f"end of {group}"))
 
 
-def ended(*parts: ChordPart, claim: bytes = b"", **effects: Sequence[object]) -> Settlement:
+def ended(*parts: ChordPart, claim: bytes = b"", **effects: Any) -> Settlement:
     """How members end whose messages are acknowledged already, unless there is a claim."""
     disposition = Disposition.ACKNOWLEDGE if claim else Disposition.NONE
-    return Settlement(claim, disposition, effects=Effects(parts=parts, **effects))  # type: ignore[arg-type]
+    return Settlement(claim, disposition, effects=Effects(parts=parts, **effects))
 
 
 async def settle(store: Store, *settlements: Settlement) -> None:
@@ -270,6 +270,15 @@ async def test_what_the_last_member_adds_before_it_ends_is_waited_for(family: Fa
     await assert_published(family, store, "end of g")
 
 
+async def test_a_member_that_ends_twice_adds_its_members_once(family: Family) -> None:
+    store = await family.open()
+    for _ in range(2):
+        await store.record([ended(member(0, 2), grown=[("g", 1), ("other", 1)])])
+    await store.settle([ended(member(0, 2), grown=[("g", 1)])])
+    found = [(await store.record([ended(member(index, 2))]))[0] for index in (1, 2)]
+    assert found == [None, Completed([message("end of g")])]
+
+
 async def test_a_settlement_that_stores_the_size_counts_its_own_part_by_it(family: Family) -> None:
     store = await family.open()
     await settle(store, ended(member(0, None), documents=[Document("size", "g", b"1")]))
@@ -401,7 +410,7 @@ async def test_many_documents_travel_at_once(family: Family) -> None:
 # ------------------------------------------------------------------------------------------------------------- records
 
 
-def recorded(part: ChordPart, identity: str = "", **effects: Sequence[object]) -> Settlement:
+def recorded(part: ChordPart, identity: str = "", **effects: Any) -> Settlement:
     """How a member ends where the broker is elsewhere."""
     settlement = ended(part, **effects)
     settlement.identity = identity
@@ -448,7 +457,11 @@ async def test_one_record_may_hold_the_completions_of_several_chords(family: Fam
 
 async def test_effects_are_recorded_once(family: Family) -> None:
     store = await family.open()
-    effects = {"grown": [("g", 1)], "documents": [Document("flow", "f", b"1")], "results": [ResultRecord("x", b"{}")]}
+    effects: dict[str, Any] = {
+        "grown": [("g", 1)],
+        "documents": [Document("flow", "f", b"1")],
+        "results": [ResultRecord("x", b"{}")],
+    }
     assert await store.record([recorded(member(0, 2), "zero", **effects)]) == [None]
     await store.drop_documents("flow", ["f"])
     await store.forget(["x"])

@@ -13,7 +13,7 @@ import redis
 
 from celeriac.exceptions import BrokerUnreachable
 from celeriac.stores.redis.slots import DEFAULT_PREFIX, slot_of
-from celeriac.stores.store import ChordPart, Disposition, Effects, ResultRecord, Revocation, Settlement
+from celeriac.stores.store import ChordPart, Disposition, Document, Effects, ResultRecord, Revocation, Settlement
 from tests.deployments import Cluster, eventually, redis_cluster
 from tests.servers import RedisServer, free_port, redis_server
 
@@ -46,12 +46,20 @@ async def test_everything_that_a_store_does_stays_in_one_slot(open_store: Open, 
     kinds = [Disposition.HOLD, Disposition.GIVE_BACK, Disposition.REDELIVER, Disposition.DEAD_LETTER]
     batch = [Settlement(each.claim, kinds[at % 4]) for at, each in enumerate(deliveries[:8])]
     for at, each in enumerate(deliveries[8:]):
-        part = ChordPart("group", at, "t", 3, b"[]")
+        part = ChordPart("group", at, "t", 3, b"[%d]" % at, message("end", "other"))
         follow_ups = [message("next", "other"), message("late", due=5e9)]
         state = "SUCCESS" if at % 2 else "FAILURE"
         record = ResultRecord(str(at), b"{}", state)
         batch.append(Settlement(each.claim, result=record, effects=Effects(parts=[part]), follow_ups=follow_ups))
     assert (await store.settle(batch, queues, 5)).refused == []
+    assert len(await store.chord_parts("group")) == 14
+    documents = [Document(kind, "x", b"1") for kind in ("group", "flow", "size")]
+    effects = Effects(documents, [ResultRecord("never", b"{}")], [("x", 1)], [part], ["group"])
+    assert (await store.settle([Settlement(b"", Disposition.NONE, effects=effects)])).refused == []
+    await store.store_documents(documents)
+    assert await store.documents("flow", ["x"]) == [b"1"]
+    await store.drop_documents("flow", ["x"])
+    assert await store.record([Settlement(b"", effects=effects, identity="one")]) == [None]
     assert await store.renew([]) == []
     assert (await store.receive(queues, 100, 0.2)).deliveries
     counts = await store.counts(queues)

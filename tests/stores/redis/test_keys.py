@@ -19,7 +19,10 @@ def test_names_are_those_of_kombu_and_celery() -> None:
     assert names.lists("celery") == [b"celery", b"celery\x06\x163", b"celery\x06\x166", b"celery\x06\x169"]
     assert (names.unacked, names.unacked_index) == (b"unacked", b"unacked_index")
     assert names.result("id") == b"celery-task-meta-id"
-    assert names.chord("gid")[0] == b"celery-taskset-meta-gid.j"
+    assert names.chord("gid") == tuple(b"celery-taskset-meta-gid." + end for end in (b"j", b"t", b"s", b"d", b"c"))
+    assert names.document("group", "gid") == b"celery-taskset-meta-gid"
+    assert names.document("size", "gid") == b"celery-taskset-meta-gid.s"
+    assert names.document("flow", "id") == b"celeriac-flow-id"
     assert names.binding("celery") == b"_kombu.binding.celery"
     assert names.channel("celery.pidbox") == b"/0.celery.pidbox"
     assert names.channel("celeryev", "worker.online") == b"/0.celeryev/worker.online"
@@ -30,6 +33,7 @@ def test_the_prefix_stands_before_every_name() -> None:
     names = keys(global_keyprefix="{app}")
     found = [value for value in vars(names).values() if isinstance(value, bytes) and value != b"\x06\x16"]
     found += [*names.lists("q"), names.held("q"), names.due("q"), names.once("a", "b"), names.waiting(b"w:q")]
+    found += [names.document(kind, "d") for kind in ("group", "size", "flow")]
     found += [names.result("id"), *names.chord("g"), names.settled(b"i", b"lane"), names.channel("x").lstrip(b"/0.")]
     assert all(name.startswith(b"{app}") for name in found)
 

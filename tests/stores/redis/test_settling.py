@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from celeriac.stores.redis.claiming import Home
 from celeriac.stores.redis.keys import Keys
-from celeriac.stores.redis.settling import BATCH_BYTES, BATCH_SIZE, Batch, Context, batches, encode, milliseconds
+from celeriac.stores.redis.settling import BATCH_BYTES, BATCH_SIZE, Batch, Context, batches, encode
+from celeriac.stores.redis.wire import milliseconds
 from celeriac.stores.store import Disposition, Outgoing, ResultRecord, Settlement
 
 KEYS = Keys({}, 0, "celeriac.dead", "")

@@ -13,6 +13,7 @@ from celeriac.stores.sqlite.file import StoreFile
 from celeriac.stores.store import Outgoing, Settlement
 
 from .clock import Clock
+from .older import to_version_3
 
 FOLLOW_UPS = [Outgoing("work", b"next")]
 ENDED = Settlement(b"", follow_ups=FOLLOW_UPS, identity="one")
@@ -46,6 +47,7 @@ def test_a_file_of_the_first_version_gets_the_table(path: Path) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         schema.upgrade(connection, path)
         whole = sorted(connection.execute("SELECT name, sql FROM sqlite_master").fetchall())
+        to_version_3(connection)
         connection.execute("DROP TABLE settled")
         connection.execute("PRAGMA user_version = 1")
         connection.execute("BEGIN IMMEDIATE")

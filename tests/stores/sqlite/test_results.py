@@ -17,7 +17,7 @@ from celeriac.stores.sqlite import SQLiteStore, SyncSQLiteStore, results, watchi
 from celeriac.stores.sqlite import sync as sync_module
 from celeriac.stores.sqlite.file import StoreFile
 from celeriac.stores.sqlite.transaction import Transaction
-from celeriac.stores.store import ChordPart, ResultRecord
+from celeriac.stores.store import ResultRecord
 
 from .clock import Clock
 from .mail import Mail
@@ -225,19 +225,6 @@ async def test_closing_the_store_ends_the_waits_for_results(open_store: OpenStor
         await asyncio.wait_for(task, 10)
     assert watched(file) == 0
     assert file.folder.names() == []
-
-
-def test_a_part_of_a_chord_counts_once(file: StoreFile) -> None:
-    first = ChordPart("group", 1, "b", 2, b"first")
-    parts = [
-        first,
-        ChordPart("group", 0, "a", 2, b"x"),
-        ChordPart("group", 1, "b", 2, b"late"),
-        ChordPart("o", 0, "c", 1, b""),
-    ]
-    for part in parts:
-        file.run(partial(results.count_parts, counted=[part]), 1)
-    assert file.read(partial(results.parts, group_id="group"), 1) == [parts[1], first]
 
 
 def test_a_success_that_has_expired_gives_way(timed_file: StoreFile, clock: Clock) -> None:

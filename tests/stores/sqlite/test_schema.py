@@ -13,6 +13,8 @@ from celeriac.exceptions import ImproperlyConfigured, StoreError
 from celeriac.stores.sqlite import schema
 from celeriac.stores.sqlite.file import StoreFile
 
+from .older import to_version_3
+
 
 @pytest.fixture
 def connection(path: Path) -> Iterator[sqlite3.Connection]:
@@ -94,6 +96,7 @@ def test_who_comes_from_version_2_has_the_tables_of_a_new_file(connection: sqlit
 
     schema.upgrade(connection, path)
     current = look()
+    to_version_3(connection)
     connection.executescript(
         """
         DROP TABLE waiter;
@@ -108,6 +111,6 @@ def test_who_comes_from_version_2_has_the_tables_of_a_new_file(connection: sqlit
         """
     )
     connection.execute("BEGIN IMMEDIATE")
-    schema.upgrade(connection, path, 3)
+    schema.upgrade(connection, path)
     connection.execute("COMMIT")
     assert look() == current

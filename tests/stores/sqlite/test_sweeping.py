@@ -19,15 +19,26 @@ from celeriac.stores.sqlite import (
     settling,
     store,
     sweeping,
+    workflows,
 )
 from celeriac.stores.sqlite.claiming import Holder
 from celeriac.stores.sqlite.file import StoreFile
 from celeriac.stores.sqlite.transaction import Operation, Transaction
-from celeriac.stores.store import ChordPart, Disposition, Outgoing, ResultRecord, Revocation, Settlement
+from celeriac.stores.store import (
+    ChordPart,
+    Disposition,
+    Document,
+    Effects,
+    Outgoing,
+    ResultRecord,
+    Revocation,
+    Settlement,
+)
 
 from .clock import Clock
 
-TABLES = ("result", "dead", "chord_part", "revocation", "claimed_once")
+TABLES = ("result", "dead", "chord", "chord_part", "document", "revocation", "claimed_once")
+DOCUMENTS = [Document("flow", "short", b""), Document("flow", "for ever", b"", None)]
 
 
 def rows(transaction: Transaction) -> dict[str, int]:
@@ -52,7 +63,7 @@ def fill(file: StoreFile) -> None:
     operations: list[Operation[object]] = [
         kill,
         partial(results.store, records=[ResultRecord("short", b""), ResultRecord("for ever", b"", expires=None)]),
-        partial(results.count_parts, counted=[ChordPart("group", 0, "a", 1, b"")]),
+        partial(workflows.apply, effects=[Effects(documents=DOCUMENTS, parts=[ChordPart("group", 0, "a", 1, b"")])]),
         partial(control.revoke, revoked=[Revocation("a")], lifetime=86_400.0),
         partial(control.claim_once, name="beat", slot="1", lifetime=86_400.0),
     ]
@@ -62,10 +73,10 @@ def fill(file: StoreFile) -> None:
 def test_what_has_expired_is_deleted_and_nothing_else(timed_file: StoreFile, clock: Clock) -> None:
     fill(timed_file)
     assert not timed_file.run(sweeping.sweep, 1)
-    assert timed_file.read(rows, 1) == {"result": 2, "dead": 1, "chord_part": 1, "revocation": 1, "claimed_once": 1}
+    assert timed_file.read(rows, 1) == dict.fromkeys(TABLES, 1) | {"result": 2, "document": 2}
     clock.now += 86_401
     assert not timed_file.run(sweeping.sweep, 1)
-    assert timed_file.read(rows, 1) == {"result": 1, "dead": 0, "chord_part": 0, "revocation": 0, "claimed_once": 0}
+    assert timed_file.read(rows, 1) == dict.fromkeys(TABLES, 0) | {"result": 1, "document": 1}
 
 
 def test_one_step_deletes_a_bounded_number(timed_file: StoreFile, clock: Clock) -> None:

@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from celeriac.stores.chords import CHORD_LIFETIME, CLOSED_LIFETIME, size_in
+from celeriac.stores.chords import CHORD_LIFETIME, CLOSED_LIFETIME, growing_part, size_in
 from celeriac.stores.store import ChordPart, Document, Effects, Outgoing, ResultRecord
 
 __all__ = ["DocumentTable", "WorkflowTable"]
@@ -99,9 +99,7 @@ class WorkflowTable:
         for record in effects.results:
             store(record, now)
         for group_id, count in effects.grown:
-            chord = self._touch(group_id, now)
-            if not chord.closed:
-                chord.grown += count
+            self._grow(group_id, count, growing_part(effects, group_id), now)
         completions = [
             part.completion for part in effects.parts if self._count(part, now, again) and part.completion is not None
         ]
@@ -116,6 +114,11 @@ class WorkflowTable:
         self._drop_expired(now)
         chord = self._chords.get(group_id)
         return [] if chord is None else [payload for _, payload in sorted(chord.parts.items())]
+
+    def _grow(self, group_id: str, count: int, part: ChordPart | None, now: float) -> None:
+        chord = self._touch(group_id, now)
+        if not chord.closed and (part is None or (part.index, part.task_id) not in chord.parts):
+            chord.grown += count
 
     def _count(self, part: ChordPart, now: float, again: bool) -> bool:
         """Count a part; True when its completion is to be published."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
-from celeriac.stores.chords import CHORD_LIFETIME, CLOSED_LIFETIME
+from celeriac.stores.chords import CHORD_LIFETIME, CLOSED_LIFETIME, growing_part
 from celeriac.stores.redis.keys import Keys
 from celeriac.stores.redis.wire import Argument, milliseconds, pack_command
 from celeriac.stores.store import ChordPart, Document, Effects, Outgoing, ResultRecord
@@ -50,7 +50,9 @@ def encode_effects(
     for record in effects.results:
         encoder.result(owner, record, record.state != "SUCCESS")
     for group_id, count in effects.grown:
-        encoder.operations += (b"A", owner, _place_of(encoder, group_id), count, kept)
+        growing = growing_part(effects, group_id)
+        by = "" if growing is None else _identity_of(growing)
+        encoder.operations += (b"A", owner, _place_of(encoder, group_id), count, kept, by)
     for part in effects.parts:
         at = len(encoder.operations)
         _encode_part(encoder, owner, part, kept)
@@ -63,12 +65,15 @@ def encode_effects(
 
 
 def _encode_part(encoder: Encoder, owner: int, part: ChordPart, kept: int) -> None:
-    """Celery 5.7 counts parts by ``<task id>:<index>`` (protocol.md, section 13)."""
     place = _place_of(encoder, part.group_id)
     score: Argument = part.index if encoder.context.chord_ordered else ""
     size: Argument = "" if part.size is None else part.size
-    identity = f"{part.task_id}:{part.index}"
-    encoder.operations += (b"C", owner, place, identity, score, part.payload, size, kept, 0)
+    encoder.operations += (b"C", owner, place, _identity_of(part), score, part.payload, size, kept, 0)
+
+
+def _identity_of(part: ChordPart) -> str:
+    """Celery 5.7 counts parts by ``<task id>:<index>`` (protocol.md, section 13)."""
+    return f"{part.task_id}:{part.index}"
 
 
 def _place_of(encoder: Encoder, group_id: str) -> int:

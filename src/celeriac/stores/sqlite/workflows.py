@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from celeriac.stores.chords import CHORD_LIFETIME, CLOSED_LIFETIME, size_in
+from celeriac.stores.chords import CHORD_LIFETIME, CLOSED_LIFETIME, growing_part, size_in
 from celeriac.stores.sqlite import statements
 from celeriac.stores.sqlite.transaction import Transaction, insert, insert_returning, json_array
 from celeriac.stores.store import ChordPart, Document, Effects, Outgoing
@@ -51,7 +51,7 @@ def apply(transaction: Transaction, effects: Iterable[Effects], again: bool = Fa
             count()
             store_documents(transaction, each.documents)
             for group_id, members in each.grown:
-                _grow(transaction, group_id, members)
+                _grow(transaction, group_id, members, growing_part(each, group_id))
         for part in each.parts:
             waiting.setdefault(part.group_id, []).append(part)
         if each.closed:
@@ -117,11 +117,16 @@ def _is_complete(chord: _Chord, part: ChordPart) -> bool:
     return size is not None and chord.counted == size + chord.grown
 
 
-def _grow(transaction: Transaction, group_id: str, members: int) -> None:
+def _grow(transaction: Transaction, group_id: str, members: int, part: ChordPart | None) -> None:
     chord = _read(transaction, group_id)
-    if not chord.closed:
-        chord.grown += members
-        _store(transaction, chord, CHORD_LIFETIME)
+    if chord.closed:
+        return
+    if part is not None:
+        identity = (group_id, part.index, part.task_id)
+        if transaction.execute(_SQL["is_counted"], identity).fetchone() is not None:
+            return
+    chord.grown += members
+    _store(transaction, chord, CHORD_LIFETIME)
 
 
 def _close(transaction: Transaction, group_id: str) -> None:

@@ -9,6 +9,8 @@ local function workflows() -- made only when they are needed: most settlements d
     return call('EXISTS', KEYS[key + 4]) == 1 and call('EXISTS', KEYS[key + 3]) == 0
   end
 
+  local function extra(key) return tonumber(call('GET', KEYS[key + 1]) or 0) or 0 end
+
   -- Count a part by its identity; score '' is a list; size '' is not known.
   -- Returns 1 when it completes the chord; 2 when it was counted before and the chord is complete and not closed; else 0.
   function chords.count(key, identity, score, member, size, lifetime)
@@ -22,15 +24,14 @@ local function workflows() -- made only when they are needed: most settlements d
     if not is_new then return call('GET', KEYS[key + 4]) == SENT and 2 or 0 end
     local missing = tonumber(size ~= '' and size or call('GET', KEYS[key + 2]) or '')
     if not missing then return 0 end
-    missing = missing + tonumber(call('GET', KEYS[key + 1]) or 0) - call(score == '' and 'LLEN' or 'ZCARD', KEYS[key])
+    missing = missing + extra(key) - call(score == '' and 'LLEN' or 'ZCARD', KEYS[key])
     return missing == 0 and call('SET', KEYS[key + 4], SENT, 'PX', lifetime, 'NX') and 1 or 0
   end
 
-  -- Members were added to a chord while it runs.
-  function chords.grow(key, count, lifetime)
-    if is_closed(key) then return end
-    call('INCRBY', KEYS[key + 1], count)
-    call('PEXPIRE', KEYS[key + 1], lifetime)
+  -- Members were added to a chord while it runs, by the one of this identity: once ('' is by nobody who could repeat it).
+  function chords.grow(key, count, lifetime, identity)
+    if is_closed(key) or (identity ~= '' and call('SISMEMBER', KEYS[key + 3], identity) == 1) then return end
+    call('SET', KEYS[key + 1], extra(key) + count, 'PX', lifetime)
   end
 
   -- A chord's body was sent: parts that come late find that, for this lifetime.

@@ -20,7 +20,7 @@
 --   F tag                          forget what is known about a message
 --   C key identity score member size lifetime skipped   count a chord's part (see chords.lua); as many arguments as
 --                                  `skipped` says follow for its completion, and are skipped when it is not complete
---   A key count lifetime           members were added to a chord
+--   A key count lifetime identity  members were added to a chord
 --   X key lifetime                 close a chord
 --   S key payload lifetime         store a document
 --
@@ -139,7 +139,7 @@ local function operations_by_letter() local chords = workflows() return {
     local outcome = chords.count(key, ARGV[p + 3], ARGV[p + 4], ARGV[p + 5], ARGV[p + 6], ARGV[p + 7])
     return outcome ~= 1 and tonumber(ARGV[p + 8]) or 0
   end, true},
-  A = {5, function(p) chords.grow(special + ARGV[p + 2], ARGV[p + 3], ARGV[p + 4]) end, true},
+  A = {6, function(p) chords.grow(special + ARGV[p + 2], ARGV[p + 3], ARGV[p + 4], ARGV[p + 5]) end, true},
   X = {4, function(p) chords.close(special + ARGV[p + 2], ARGV[p + 3]) end, true},
   S = {5, function(p) chords.put(KEYS[special + ARGV[p + 2]], ARGV[p + 3], ARGV[p + 4]) end, true},
 } end

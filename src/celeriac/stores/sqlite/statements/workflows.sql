@@ -20,6 +20,10 @@ INSERT OR REPLACE INTO chord (group_id, counted, size, grown, complete, closed, 
 INSERT OR IGNORE INTO chord_part (group_id, position, task_id, payload) VALUES (?, ?, ?, ?)
 RETURNING position, task_id
 
+-- name: is_counted
+-- Arguments: group_id, position, task_id. Returns (1) or no row.
+SELECT 1 FROM chord_part WHERE group_id = ? AND position = ? AND task_id = ?
+
 -- name: drop_parts
 -- Arguments: group_id.
 DELETE FROM chord_part WHERE group_id = ?

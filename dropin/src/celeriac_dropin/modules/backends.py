@@ -1,0 +1,1 @@
+"""``celery.backends``: result backends, as far as programs name them."""

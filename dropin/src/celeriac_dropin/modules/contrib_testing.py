@@ -1,0 +1,1 @@
+"""``celery.contrib.testing``: for the tests of programs."""

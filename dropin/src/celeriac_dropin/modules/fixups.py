@@ -1,0 +1,1 @@
+"""``celery.fixups``: integrations with frameworks."""
