@@ -18,6 +18,7 @@
 --   K key digit due delay granted counted   hold; due '' means delay seconds from now
 --   D key queue reason             dead letter; key is the hash, the next ones its index and its counts by queue
 --   F tag                          forget what is known about a message
+--   O key lifetime rest            remember in key that the next arguments (that many) were obeyed; if it says so, skip them
 --   C key identity score member size lifetime   count a chord part; key .j, the next ones .t .s .d; score '' is a list
 --
 -- Returns {places of the refused claims, what claim returns or ''}.
@@ -130,6 +131,9 @@ local function operations_by_letter() return {
     call('HINCRBY', KEYS[key + 2], ARGV[p + 3], 1)
   end},
   F = {3, function(p) call('HDEL', KEYS[4], ARGV[p + 2]) end},
+  O = {5, function(p)
+    if not call('SET', KEYS[special + ARGV[p + 2]], '', 'NX', 'PX', ARGV[p + 3]) then return tonumber(ARGV[p + 4]) end
+  end},
   C = {8, function(p)
     count_part(special + ARGV[p + 2], ARGV[p + 3], ARGV[p + 4], ARGV[p + 5], ARGV[p + 6], ARGV[p + 7])
   end, true},
@@ -138,14 +142,14 @@ local last = claim_at == 0 and #ARGV or claim_at
 at = at + 1
 local operations = at <= last and operations_by_letter()
 while at <= last do
-  local operation, owner = operations[ARGV[at]], tonumber(ARGV[at + 1])
+  local operation, owner, skipped = operations[ARGV[at]], tonumber(ARGV[at + 1]), nil
   if not stale[owner] then
     local elsewhere = operation[3] and results_at ~= ''
     if elsewhere then call('SELECT', results_at) end
-    operation[2](at, envelopes[owner])
+    skipped = operation[2](at, envelopes[owner])
     if elsewhere then call('SELECT', home_at) end
   end
-  at = at + operation[1]
+  at = at + operation[1] + (skipped or 0)
 end
 
 call('SET', KEYS[7], ARGV[1] .. ':' .. table.concat(refused, ','), 'EX', RECORD_LIFETIME)
