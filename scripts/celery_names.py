@@ -14,15 +14,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-ROOT: Final = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
-if str(ROOT / "dropin" / "src") not in sys.path:
-    sys.path.insert(0, str(ROOT / "dropin" / "src"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "dropin" / "src"))
+sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import celeriac_dropin
 from celeriac_dropin.absences import Absence, AbsentMember, NameNotProvided, NotProvided, absence_of
 from celeriac_dropin.table import TABLE
-
 from scripts import page
 
 __all__ = ["Found", "celery_names_page", "find", "names"]
@@ -69,7 +66,10 @@ def find(module: str, name: str) -> Found:
         owner = getattr(importlib.import_module(module), head, None) if member else None
         if member:
             return _member(module, head, owner, member)
-        return Found(_whose(module, getattr(importlib.import_module(module), name)))
+        found = getattr(importlib.import_module(module), name)
+        if isinstance(found, type) and isinstance(getattr(found, "absence", None), Absence):
+            return _missing(found.absence)  # type: ignore[attr-defined]  # a stand-in
+        return Found(_whose(module, found))
     except (NameNotProvided, NotProvided) as error:
         return _missing(error.absence)
 

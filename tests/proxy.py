@@ -8,6 +8,7 @@ import random
 import socket
 import struct
 import threading
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -164,6 +165,7 @@ class Proxy:
         self, pair: _Pair, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, replies: bool
     ) -> None:
         due = 0.0
+        late: deque[bytes] = deque()
         while data := await reader.read(CHUNK):
             await self._passable(pair, replies)
             if self._breaks(pair, data, replies):
@@ -171,17 +173,20 @@ class Proxy:
                 return
             data = self._changed(data)
             await self._narrow(len(data), replies)
-            if self.slicing and replies:
+            if self.slicing and replies and not late:
                 await self._slice(writer, data)
-            elif self.delay or due > self._loop.time():
-                # Later pieces do not overtake, and do not wait for earlier ones to arrive: latency, not bandwidth.
+            elif self.delay or late:
+                # Later pieces do not wait for earlier ones to arrive: latency, not bandwidth. Nor do they overtake:
+                # timers of the same time run in any order, so each takes the oldest piece.
                 due = max(due, self._loop.time() + self.delay * (1 + self.jitter * (2 * random.random() - 1)))
-                self._loop.call_at(due, writer.write, data)
+                late.append(data)
+                self._loop.call_at(due, lambda: writer.write(late.popleft()))
             else:
                 writer.write(data)
                 await writer.drain()
         await self._passable(pair, replies)
-        await asyncio.sleep(max(0.0, due - self._loop.time()))
+        while late:  # noqa: ASYNC110 - pieces that timers write
+            await asyncio.sleep(max(0.0, due - self._loop.time()))
         writer.close()
 
     async def _passable(self, pair: _Pair, replies: bool) -> None:

@@ -65,11 +65,13 @@ def test_a_message_without_a_tag_has_no_name(properties):
 
 
 @given(headers, st.binary())
-def test_a_renewed_message_differs_in_its_name_only(own, body):
+def test_a_renewed_message_differs_in_its_name_and_says_that_it_was_delivered_before(own, body):
     payload = encode(Message(own, {"correlation_id": "a", "priority": 3}, body), "exchange", "key")
     again = renewed(payload)
     assert identity_of(again) not in ("", identity_of(payload))
-    assert json.loads(again.replace(identity_of(again).encode(), identity_of(payload).encode())) == json.loads(payload)
+    expected = json.loads(payload)
+    expected["headers"]["redelivered"] = True
+    assert json.loads(again.replace(identity_of(again).encode(), identity_of(payload).encode())) == expected
 
 
 def test_a_body_that_is_text_is_read_as_utf_8():

@@ -208,11 +208,12 @@ def carries_workflow(payload: bytes) -> bool:
 
 
 def renewed(payload: bytes) -> bytes:
-    """The same call as a new message, with an identity of its own.
+    """The same call as a new message, with an identity of its own, that says that it was delivered before.
 
     Raises:
         CorruptMessage: the payload is not an envelope.
     """
     message = decode(payload)
+    message.headers["redelivered"] = True  # as Celery's requeued messages have it (protocol.md, section 4)
     info = message.properties.get("delivery_info") or {}
     return encode(message, str(info.get("exchange") or ""), str(info.get("routing_key") or ""))

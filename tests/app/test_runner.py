@@ -220,6 +220,16 @@ def test_odd_delivery_information_is_passed_over():
     assert outcome.kind is Kind.SUCCESS
 
 
+def test_a_task_knows_whether_its_message_was_delivered_before():
+    def told(payload: bytes, losses: int = 0) -> bool:
+        return RUNNER.load(Work(1, payload, "celery", losses)).context.delivery_info["redelivered"]
+
+    marked = json.loads(VALID[0])
+    marked["properties"]["delivery_info"]["redelivered"] = True
+    assert [told(VALID[0]), told(VALID[0], losses=1)] == [False, True]
+    assert [told(envelope.renewed(VALID[0])), told(json.dumps(marked).encode())] == [True, True]
+
+
 def test_an_unregistered_task_is_refused_by_its_name():
     with caught(APP) as messages:
         APP.send_task("proj.far")

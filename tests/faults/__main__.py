@@ -1,72 +1,105 @@
-"""Run scenarios by hand.
+"""Run the faults.
 
     python -m tests.faults --only 1,2,3 --broker redis --pool prefork --times 20
+    python -m tests.faults --times 20 --rotate --jobs 3 --results runs.jsonl --logs logs
+    python -m tests.faults --from runs.jsonl soak.jsonl --table docs/faults.md
 
-Prints one line for each run, and the workers' logs of those that failed.
+Prints one line for each run; each is a process of its own. The workers' logs of a run that fails go to the folder of
+--logs.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import signal
 import sys
-import tempfile
-import time
+from collections import Counter
 from pathlib import Path
+from typing import Any, Final
 
-import pytest
-
+from tests.faults.batch import plan, run_all
 from tests.faults.brokers import BROKERS
-from tests.faults.catalogue import FAULTS, Cell, cells
+from tests.faults.catalogue import cells
 from tests.faults.pools import POOLS
-from tests.faults.run import Size, run_cell
-from tests.faults.systems import CELERIAC, System, celery
-from tests.faults.table import Row, write_table
+from tests.faults.records import Record, append, read
+from tests.faults.size import Size
+from tests.faults.table import write_table
 
-STANDARD = Size()
+STANDARD: Final = Size()
+LIMIT: Final = 1800.0
+"""Seconds that a run may take."""
 
 
 def main() -> int:
-    """Run what was asked for; returns how many runs failed, at most 1."""
+    """Run what was asked for; returns 1 when a run failed."""
     arguments = _arguments()
+    if arguments.earlier:
+        write_table(arguments.table or Path("/dev/stdout"), list(read(arguments.earlier)))
+        return 0
     chosen = list(cells(_split(arguments.only), _split(arguments.broker), _split(arguments.pool)))
     if arguments.list:
         for cell in chosen:
             print(cell)
         return 0
-    size = Size(
-        arguments.tasks,
-        arguments.longest,
-        arguments.patience,
-        arguments.count,
-        arguments.flood,
-        arguments.cycles,
-        arguments.restarts,
+    size = Size(**{name: getattr(arguments, name) for name in Size._fields})
+    assignments = plan(
+        chosen,
+        arguments.times,
+        arguments.seed,
+        size,
+        rotate=arguments.rotate,
+        logs=_made(arguments.logs),
+        system="celery" if arguments.celery else "celeriac",
     )
-    rows: list[Row] = []
-    for cell in chosen:
-        row = Row(cell)
-        for number in range(arguments.times):
-            try:
-                row.add(*_run(cell, size, celery() if arguments.celery else CELERIAC, arguments.seed + number))
-            except pytest.skip.Exception as unavailable:
-                print(f"{cell}: not here: {unavailable}", flush=True)
-                row.unavailable = str(unavailable)
-                break
-        rows.append(row)
-        if arguments.table:
-            write_table(arguments.table, rows, size, arguments.times)
-    failed = sum(not row.passed for row in rows)
-    print(f"{len(rows) - failed} of {len(rows)} cells passed", flush=True)
-    return int(failed > 0)
+    earlier = list(read([arguments.results])) if arguments.results and arguments.resume else []
+    known = {record.identity for record in earlier}
+    progress = Progress(arguments, earlier, sum(each.identity not in known for each in assignments))
+    signal.signal(signal.SIGTERM, _interrupt)
+    with contextlib.suppress(KeyboardInterrupt):
+        run_all([each for each in assignments if each.identity not in known], arguments.jobs, arguments.limit, progress)
+    print(f"{progress.failed} of {progress.count} runs failed", flush=True)
+    return int(progress.failed > 0)
 
 
-def _run(cell: Cell, size: Size, system: System, seed: int) -> tuple[object, float]:
-    begun = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="celeriac-faults-") as folder:
-        verdict = run_cell(cell, Path(folder), size, system, seed, told=lambda text: print(text, file=sys.stderr))
-    took = time.monotonic() - begun
-    print(f"{verdict} [{took:.0f} s]", flush=True)
-    return verdict, took
+def _interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def _made(folder: Path | None) -> Path | None:
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+class Progress:
+    """Says what comes of the runs, and keeps it."""
+
+    def __init__(self, arguments: argparse.Namespace, earlier: list[Record], total: int) -> None:
+        self._arguments = arguments
+        self._records = earlier
+        self._total = total
+        self._passed: Counter[tuple[str, str]] = Counter()
+        self._ran: Counter[tuple[str, str]] = Counter()
+        self.count = self.failed = 0
+
+    def __call__(self, record: Record) -> None:
+        """One more is over."""
+        self.count += 1
+        self.failed += bool(record.problems)
+        row = record.fault, record.broker
+        self._ran[row] += 1
+        self._passed[row] += record.passed
+        self._records.append(record)
+        if self._arguments.results:
+            append(self._arguments.results, record)
+        print(
+            f"[{self.count}/{self._total}, {self.failed} failed] {record}, "
+            f"{self._passed[row]} of {self._ran[row]} passed",
+            flush=True,
+        )
+        if self._arguments.table:
+            write_table(self._arguments.table, self._records)
 
 
 def _split(text: str) -> tuple[str, ...]:
@@ -77,24 +110,32 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m tests.faults", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--only", default="", metavar="FAULT[,..]", help="numbers of the plan; all by default")
-    parser.add_argument("--broker", default="", help=f"of {', '.join(BROKERS)}; all by default")
-    parser.add_argument("--pool", default="", help=f"of {', '.join(POOLS)}; all by default")
-    parser.add_argument("--times", type=int, default=1, help="runs of each cell")
-    parser.add_argument("--seed", type=int, default=1, help="of the first run; each further one adds 1")
-    parser.add_argument("--tasks", type=int, default=STANDARD.tasks, help="of the load")
-    parser.add_argument("--longest", type=float, default=STANDARD.longest, help="seconds that a fault lasts at most")
-    parser.add_argument("--patience", type=float, default=STANDARD.patience, help="factor of all bounds in seconds")
-    parser.add_argument("--count", type=int, default=STANDARD.messages, help="messages that are wrong")
-    parser.add_argument("--flood", type=int, default=STANDARD.flood, help="tasks that are due at the same time")
-    parser.add_argument("--cycles", type=int, default=STANDARD.cycles, help="of workers that end, in `cycles`")
-    parser.add_argument("--restarts", type=int, default=STANDARD.restarts, help="of workers, in `rolling`")
-    parser.add_argument("--table", type=Path, help="write the table of all cells there")
-    parser.add_argument("--celery", action="store_true", help="point it at real Celery")
-    parser.add_argument("--list", action="store_true", help="show what would run")
+    add = parser.add_argument
+    add("--only", default="", metavar="FAULT[,..]", help="numbers of the plan; all by default")
+    add("--broker", default="", help=f"of {', '.join(BROKERS)}, sentinel, cluster, rabbitmq-cluster; all by default")
+    add("--pool", default="", help=f"of {', '.join(POOLS)}; all by default")
+    add("--times", type=int, default=1, help="runs of each cell")
+    add("--rotate", action="store_true", help="run number i of a fault on a broker has pool i, not each all pools")
+    add("--jobs", type=int, default=1, help="runs at the same time")
+    add("--limit", type=float, default=LIMIT, help="seconds that a run may take")
+    add("--seed", type=int, default=1, help="of the first run; each further one adds 1")
+    add("--tasks", type=int, default=STANDARD.tasks, help="of the load")
+    add("--longest", type=float, default=STANDARD.longest, help="seconds that a fault lasts at most")
+    add("--patience", type=float, default=STANDARD.patience, help="factor of all bounds in seconds")
+    add("--count", dest="messages", type=int, default=STANDARD.messages, help="messages that are wrong")
+    add("--flood", type=int, default=STANDARD.flood, help="tasks that are due at the same time")
+    add("--cycles", type=int, default=STANDARD.cycles, help="of workers that end, in `cycles`")
+    add("--restarts", type=int, default=STANDARD.restarts, help="of workers, in `rolling`")
+    add("--queue-type", choices=("quorum", "classic"), default=STANDARD.queue_type, help="of RabbitMQ's queues")
+    add("--results", type=Path, metavar="FILE", help="add a line of JSON for each run")
+    add("--resume", action="store_true", help="leave out the runs that are in that file")
+    add("--logs", type=Path, metavar="FOLDER", help="for the logs of runs that fail")
+    add("--table", type=Path, metavar="PAGE", help="write the table of all cells there")
+    add("--from", dest="earlier", type=Path, nargs="+", metavar="FILE", help="run nothing: the table of these results")
+    add("--celery", action="store_true", help="point it at real Celery")
+    add("--list", action="store_true", help="show what would run")
     return parser.parse_args()
 
 
 if __name__ == "__main__":
-    assert FAULTS is not None
     sys.exit(main())

@@ -184,9 +184,11 @@ def broker(name: str, folder: Path, **server: Any) -> Iterator[Broker]:
     Args:
         name: one of ``BROKERS``, or ``sentinel``, ``cluster``, ``rabbitmq-cluster``.
         folder: an empty one.
-        server: lines of the server's configuration; ``apart=True`` puts the results into another server.
+        server: lines of the server's configuration; ``apart=True`` puts the results into another server,
+            ``queue_type`` is that of RabbitMQ's queues.
     """
     with ExitStack() as stack:
+        queue_type = server.pop("queue_type", "quorum")
         apart = server.pop("apart", False)
         if name == "embedded":
             yield Embedded(folder)
@@ -195,10 +197,10 @@ def broker(name: str, folder: Path, **server: Any) -> Iterator[Broker]:
             main = stack.enter_context(redis_server(**settings))
             yield Redis(main, stack.enter_context(redis_server(**settings)) if apart else None)
         else:
-            yield stack.enter_context(_elsewhere(name, folder, server))
+            yield stack.enter_context(_elsewhere(name, folder, queue_type, server))
 
 
-def _elsewhere(name: str, folder: Path, server: dict[str, Any]) -> AbstractContextManager[Broker]:
+def _elsewhere(name: str, folder: Path, queue_type: str, server: dict[str, Any]) -> AbstractContextManager[Broker]:
     """Those that not every run needs, and not every machine has the servers of."""
     from tests.faults import groups_of_servers, rabbit
 
@@ -206,7 +208,9 @@ def _elsewhere(name: str, folder: Path, server: dict[str, Any]) -> AbstractConte
         return groups_of_servers.sentinels(**server)
     if name == "cluster":
         return groups_of_servers.cluster(**server)
-    return (rabbit.rabbit_cluster if name == "rabbitmq-cluster" else rabbit.rabbit)(folder, **server)
+    if name == "rabbitmq-cluster":
+        return rabbit.rabbit_cluster(**server)
+    return rabbit.rabbit(queue_type, **server)
 
 
 BROKERS: Final = ("embedded", "redis", "rabbitmq")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 __all__ = ["Event", "Ledger"]
+
+
+DISORDER: Final = 10.0
+"""Seconds by which a line can be written later than it says: its process was stopped in between, or had to wait."""
 
 
 class Event(NamedTuple):
@@ -31,12 +35,14 @@ class Ledger:
         self.attempted: set[str] = set()
         self.confirmed: set[str] = set()
         self._events: list[Event] = []
+        self._by_kind: defaultdict[str, list[Event]] = defaultdict(list)
+        self._times: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self._read = 0
 
     def events(self, kind: str | None = None) -> list[Event]:
         """All events, or those of one kind, as they happened."""
         self._read_on()
-        return [event for event in self._events if kind in (None, event.kind)]
+        return list(self._events if kind is None else self._by_kind[kind])
 
     def _read_on(self) -> None:
         """Read what was appended since the last look; a producer's ``try`` and ``sent`` are ids of ours."""
@@ -54,11 +60,25 @@ class Ledger:
             elif kind == "sent":
                 self.confirmed.add(task)
             else:
-                self._events.append(Event(kind, task, int(pid), float(at)))
+                event = Event(kind, task, int(pid), float(at))
+                self._events.append(event)
+                self._by_kind[kind].append(event)
+                self._times[kind][task] += 1
+
+    def since(self, at: float) -> list[Event]:
+        """The events after that time; processes write them in nearly the order in which they happen."""
+        self._read_on()
+        found: list[Event] = []
+        for event in reversed(self._events):
+            if event.at <= at - DISORDER:
+                break
+            found.append(event)
+        return [event for event in reversed(found) if event.at > at]
 
     def ids(self, kind: str) -> Counter[str]:
         """How often each task has that event."""
-        return Counter(event.task_id for event in self.events(kind))
+        self._read_on()
+        return self._times[kind].copy()
 
     def of(self, task_id: str, kind: str) -> list[Event]:
         """The events of one task."""
@@ -66,11 +86,13 @@ class Ledger:
 
     def ended(self) -> int:
         """How many tasks are done."""
-        return len({event.task_id for event in self.events("end")})
+        self._read_on()
+        return len(self._times["end"])
 
     def events_of(self, kind: str) -> int:
         """How many events of a kind there are."""
-        return len(self.events(kind))
+        self._read_on()
+        return len(self._by_kind[kind])
 
     def running(self) -> set[str]:
         """Started and never done."""

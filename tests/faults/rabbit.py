@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any, Final
 
 import redis
@@ -17,6 +16,7 @@ from tests.servers import RedisServer, redis_server
 __all__ = ["QUORUM", "Rabbit", "rabbit", "rabbit_cluster"]
 
 QUORUM: Final = "quorum"
+DEFAULT_QUEUE: Final = "celery"
 HEARTBEAT: Final = 2
 """Seconds, so that a dead connection is found as soon as a lease of these runs ends on other brokers."""
 _OWN: Final = ("celeriac.revocations", "celeriac.dead", "celeriac.once.")
@@ -24,22 +24,24 @@ _OWN: Final = ("celeriac.revocations", "celeriac.dead", "celeriac.once.")
 
 
 class Rabbit:
-    """RabbitMQ with quorum queues.
+    """RabbitMQ, with quorum queues unless classic ones are asked for.
 
     Args:
         nodes: of the cluster, or the only one.
         backend: of the results.
+        queue_type: of the queues that the app declares.
     """
 
     name = "rabbitmq"
     opened_later = 3
 
-    def __init__(self, nodes: list[RabbitServer], backend: RedisServer) -> None:
+    def __init__(self, nodes: list[RabbitServer], backend: RedisServer, queue_type: str = QUORUM) -> None:
         self.nodes = nodes
         self.server: Server | None = nodes[0]
         self.backend: RedisServer | None = backend
         self._results = backend
-        self.settings: dict[str, Any] = {"task_default_queue_type": QUORUM}
+        self.settings: dict[str, Any] = {"task_default_queue_type": queue_type}
+        self.queue_type = queue_type
         self.environment = {
             "CELERIAC_BROKER_URL": ";".join(f"{node}?heartbeat={HEARTBEAT}" for node in nodes),
             "CELERIAC_RESULT_BACKEND": str(backend),
@@ -64,25 +66,30 @@ class Rabbit:
             return sum(1 for _ in client.scan_iter("celery-task-meta-*", count=1000))
 
     def residue(self) -> list[str]:
-        lines = self.alive.ctl("list_queues", "name", "messages_ready", "messages_unacknowledged").splitlines()
-        rows = [line.split("\t") for line in lines if line.count("\t") == 2 and not line.startswith("name")]
+        """What is left in it; and that the queue is of another type than was asked for, which would spoil the run."""
+        columns = ("name", "type", "messages_ready", "messages_unacknowledged")
+        lines = self.alive.ctl("list_queues", *columns).splitlines()
+        rows = [line.split("\t") for line in lines if line.count("\t") == len(columns) - 1]
+        found = [row for row in rows if row[0] != "name"]
         return [
             f"{name}: {ready} ready, {unacked} unacknowledged"
-            for name, ready, unacked in rows
+            for name, _, ready, unacked in found
             if not name.startswith(_OWN) and (ready != "0" or unacked != "0")
+        ] + [
+            f"{name} is a {kind} queue" for name, kind, *_ in found if name == DEFAULT_QUEUE and kind != self.queue_type
         ]
 
 
 @contextlib.contextmanager
-def rabbit(folder: Path, **server: Any) -> Iterator[Rabbit]:
+def rabbit(queue_type: str = QUORUM, **server: Any) -> Iterator[Rabbit]:
     """Run one node for the block."""
     with ExitStack() as stack:
         backend = stack.enter_context(redis_server(appendonly=True))
-        yield Rabbit([stack.enter_context(rabbitmq_server(**server))], backend)
+        yield Rabbit([stack.enter_context(rabbitmq_server(**server))], backend, queue_type)
 
 
 @contextlib.contextmanager
-def rabbit_cluster(folder: Path, **server: Any) -> Iterator[Rabbit]:
+def rabbit_cluster(**server: Any) -> Iterator[Rabbit]:
     """Run three nodes for the block."""
     with ExitStack() as stack:
         backend = stack.enter_context(redis_server(appendonly=True))

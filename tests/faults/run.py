@@ -27,6 +27,7 @@ from tests.faults.pools import POOLS, SLOTS
 from tests.faults.processes import WorkerProcess, wait_until
 from tests.faults.resources import Resources, resources_of
 from tests.faults.senders import Figures, SenderProcess
+from tests.faults.size import Size
 from tests.faults.systems import CELERIAC, System
 from tests.faults.verdict import Verdict
 from tests.proxy import Proxy, proxy_to
@@ -45,30 +46,10 @@ LEASE: Final = 3.0
 """Seconds of a lease in these runs (15 by default), so that they do not wait for long."""
 LOUD_LINES: Final = 60
 """Lines of warnings and errors of each worker's log that a failed run prints."""
+AT_ONCE: Final = 1000
+"""Results that are asked for at once."""
 LAST_LINES: Final = 8
 """Lines of any kind after them."""
-
-
-class Size(NamedTuple):
-    """How much of it.
-
-    Attributes:
-        tasks: of a load.
-        longest: seconds that any fault lasts at most; the plan has outages of ten minutes.
-        patience: factor of all bounds in seconds, for machines that others use too.
-        messages: that are wrong.
-        flood: tasks that are due at the same time; the plan has a million.
-        cycles: of a worker that ends and a new one.
-        restarts: of the workers of a fleet.
-    """
-
-    tasks: int = 1000
-    longest: float = 20.0
-    patience: float = 1.0
-    messages: int = 1000
-    flood: int = 20_000
-    cycles: int = 20
-    restarts: int = 10
 
 
 class Window(NamedTuple):
@@ -227,11 +208,19 @@ class Run:
         self.wait_ended(self.size.tasks // 4)
 
     def occupy(self, worker: WorkerProcess) -> None:
-        """Send some longer tasks, and wait until that worker runs one: there is something to lose."""
-        sent = {self.client_beside.send(self.pool.task, OCCUPIED) for _ in range(SLOTS)}
+        """Send some longer tasks, and wait until that worker runs one: there is something to lose.
+
+        The other workers may take all of them; then there are more.
+        """
+        sent: set[str] = set()
         mine = {process.pid for process in worker.tree()}
+        asked = 0.0
 
         def busy() -> bool:
+            nonlocal asked
+            if time.monotonic() - asked > 2 * OCCUPIED:
+                asked = time.monotonic()
+                sent.update(self.client_beside.send(self.pool.task, OCCUPIED) for _ in range(SLOTS))
             running = sent & self.ledger.running()
             return any(event.pid in mine and event.task_id in running for event in self.ledger.events("start"))
 
@@ -277,6 +266,7 @@ class Run:
         worker.process.kill()
         worker.process.wait()
         _, alive = psutil.wait_procs(tree, timeout=self.within(2.0))
+        alive = [process for process in alive if not _is_zombie(process)]
         self.verdict.expect(not alive, f"{len(alive)} processes live on after kill -9 of their main process")
         for process in alive:
             with contextlib.suppress(psutil.NoSuchProcess):
@@ -319,8 +309,9 @@ class Run:
         found: list[float] = []
 
         def resumed() -> bool:
-            started = {event.task_id for event in self.ledger.events("start") if event.at > over}
-            found[:] = [event.at for event in self.ledger.events("end") if event.at > over and event.task_id in started]
+            since = self.ledger.since(over)
+            started = {event.task_id for event in since if event.kind == "start"}
+            found[:] = [event.at for event in since if event.kind == "end" and event.task_id in started]
             return bool(found)
 
         try:
@@ -375,10 +366,15 @@ class Run:
 
     def documents(self, ids: list[str]) -> dict[str, dict[str, Any] | None]:
         """The stored result documents by task id."""
-        raw = self.app.connections.sync().results(ids)
-        return {
-            each: None if found is None else msgspec.json.decode(found) for each, found in zip(ids, raw, strict=True)
-        }
+        found: dict[str, dict[str, Any] | None] = {}
+        for start in range(0, len(ids), AT_ONCE):
+            some = ids[start : start + AT_ONCE]
+            raw = self.app.connections.sync().results(some)
+            found |= {
+                each: None if value is None else msgspec.json.decode(value)
+                for each, value in zip(some, raw, strict=True)
+            }
+        return found
 
     def logs(self) -> str:
         """What all workers said that is not everyday talk, and the ends of their logs."""
@@ -438,7 +434,7 @@ def run_cell(
         folder: an empty one.
         told: gets the workers' logs of a run that failed.
     """
-    with broker(cell.broker, folder, **cell.fault.server) as made:
+    with broker(cell.broker, folder, queue_type=size.queue_type, **cell.fault.server) as made:
         return run_scenario(Run(cell, made, folder, size, system, seed), told)
 
 
@@ -460,3 +456,11 @@ def run_scenario(run: Run, told: Callable[[str], None] = lambda text: None) -> V
         if run.verdict.problems:
             told(run.logs())
         return run.verdict
+
+
+def _is_zombie(process: psutil.Process) -> bool:
+    """It is dead: whoever adopted it takes note of that late."""
+    try:
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True

@@ -3,30 +3,33 @@
     python -m tests.faults.soak --minutes 30 --broker redis
 
 Each 5 to 40 seconds one of: a worker is killed, a child is killed, a main process is stopped for three leases, a worker
-is told to end, the broker restarts, the network is cut off, or its connections are reset again and again. Every worker
-that ends is replaced. Judged are I1 (lost), I2 (ghosts) and I6 (memory and descriptors of the worker that nothing is
-done to, from after the first minutes to the end).
+is told to end, the broker restarts, the network is cut off, its connections are reset again and again, or messages come
+twice. Every worker that ends is replaced. Judged are I1 (lost), I2 (ghosts), I5 (what is left), I7 (results) and I6:
+memory and descriptors of the worker that nothing is done to, of its main process and of all its processes, from after
+the first minutes to the end.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import psutil
 
 from tests.faults.brokers import broker
 from tests.faults.catalogue import Cell, Fault
 from tests.faults.processes import WorkerProcess
-from tests.faults.run import Run, Size, run_scenario, server_of
+from tests.faults.records import Record, append, record_of
+from tests.faults.run import TASK, Run, run_scenario, server_of
+from tests.faults.size import Size
 from tests.faults.systems import CELERIAC
-from tests.faults.verdict import Verdict
 
 __all__ = ["soak"]
 
@@ -40,6 +43,10 @@ GROWN: Final = 1.10
 """Times the memory of then that the worker may have at the end."""
 NOISE: Final = 8 * 1024 * 1024
 """Bytes that come and go."""
+CHILDREN_NOISE: Final = 32 * 1024 * 1024
+"""Bytes that come and go in all its processes: those of a pool are replaced by others now and then."""
+BURST: Final = 300
+"""Tasks that are sent at once, so that some wait."""
 STORM: Final = 5.0
 """Seconds of resets."""
 
@@ -60,6 +67,7 @@ class Soak:
             "the broker restarts": self._restart,
             "the network is cut off": self._cut_off,
             "a storm of resets": self._storm,
+            "messages come twice": self._double,
         }
 
     def _new(self) -> None:
@@ -102,6 +110,30 @@ class Soak:
             self._proxy.reset()
             time.sleep(0.2)
 
+    def _double(self) -> None:
+        """What waits is there once more: a burst, so that there is something that waits."""
+        beside = self._run.client_beside
+        beside.load(self._run.pool.task, TASK, count=BURST, rate=None)
+        beside.join()
+        self._run.double()
+
+
+class Held(NamedTuple):
+    """What a worker holds.
+
+    Attributes:
+        main: bytes of its main process.
+        all: bytes of all its processes, what they share counted for each.
+        descriptors: of its main process.
+    """
+
+    main: int
+    all: int
+    descriptors: int
+
+    def __str__(self) -> str:
+        return f"{self.main >> 20}/{self.all >> 20} MiB {self.descriptors} descriptors"
+
 
 def soak(run: Run, minutes: float) -> None:
     """The scenario."""
@@ -110,9 +142,9 @@ def soak(run: Run, minutes: float) -> None:
     counts: Counter[str] = Counter()
     run.size = run.size._replace(tasks=0)
     run.load(rate=RATE)
-    begun = time.monotonic()
+    begun, told = time.monotonic(), 0
     end = begun + minutes * 60
-    first = None
+    held: list[Held] = []
     while time.monotonic() < end:
         time.sleep(min(run.chance.uniform(SHORTEST, LONGEST), max(0.0, end - time.monotonic())))
         name = run.chance.choice(list(done.faults))
@@ -120,22 +152,44 @@ def soak(run: Run, minutes: float) -> None:
         with run.fault(name):
             done.faults[name]()
         run.recover(within=10.0)
-        if first is None and time.monotonic() > begun + WARM_UP * minutes * 60:
-            first = _held(bystander)
-        print(f"{time.monotonic() - begun:6.0f} s  {run.ledger.ended()} done, {counts.total()} faults", flush=True)
+        passed = time.monotonic() - begun
+        if passed > WARM_UP * minutes * 60:
+            held.append(_held(bystander))
+        print(
+            f"{passed:6.0f} s  {run.ledger.ended()} done, {counts.total()} faults, {name}, {_held(bystander)}",
+            flush=True,
+        )
+        for problem in run.verdict.problems[told:]:
+            print(f"{passed:6.0f} s  {problem}", flush=True)
+        told = len(run.verdict.problems)
     run.verdict.note(minutes=minutes, **{name.replace(" ", "_"): count for name, count in counts.items()})
     run.judge(repeated=None, patience=120, resources=False)
     run.verdict.expect(bystander.process.poll() is None, "the worker that nothing was done to has ended")
-    last = _held(bystander)
-    if first is not None:
-        run.verdict.note(memory=f"{first[0] >> 20} to {last[0] >> 20} MiB", descriptors=f"{first[1]} to {last[1]}")
-        run.verdict.expect(last[0] <= first[0] * GROWN + NOISE, "its memory grew", "I6")
-        run.verdict.expect(last[1] <= first[1] + 4, "its descriptors grew", "I6")
+    held.append(_held(bystander))
+    _judge_held(run, held)
 
 
-def _held(worker: WorkerProcess) -> tuple[int, int]:
+def _judge_held(run: Run, held: Sequence[Held]) -> None:
+    """Flat: what it holds at the end is what it held after the first minutes, and what it held at most is near that."""
+    first, last = held[0], held[-1]
+    quarters = [held[len(held) * part // 4] for part in range(4)] + [last]
+    run.verdict.note(
+        memory_of_main=f"{' '.join(str(each.main >> 20) for each in quarters)} MiB",
+        memory_of_all=f"{' '.join(str(each.all >> 20) for each in quarters)} MiB",
+        descriptors=" ".join(str(each.descriptors) for each in quarters),
+    )
+    run.verdict.expect(last.main <= first.main * GROWN + NOISE, "the memory of its main process grew", "I6")
+    run.verdict.expect(last.all <= first.all * GROWN + CHILDREN_NOISE, "the memory of its processes grew", "I6")
+    run.verdict.expect(last.descriptors <= first.descriptors + 4, "its descriptors grew", "I6")
+
+
+def _held(worker: WorkerProcess) -> Held:
     process = psutil.Process(worker.pid)
-    return process.memory_info().rss, process.num_fds()
+    main, everything = process.memory_info().rss, 0
+    for each in worker.tree():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            everything += each.memory_info().rss
+    return Held(main, main + everything, process.num_fds())
 
 
 def main() -> int:
@@ -145,20 +199,32 @@ def main() -> int:
     parser.add_argument("--broker", default="redis,rabbitmq")
     parser.add_argument("--pool", default="prefork")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--patience", type=float, default=1.0, help="factor of all bounds in seconds")
+    parser.add_argument("--queue-type", choices=("quorum", "classic"), default="quorum", help="of RabbitMQ's queues")
+    parser.add_argument("--results", type=Path, help="add a line of JSON for each run")
     arguments = parser.parse_args()
     failed = False
     for name in arguments.broker.split(","):
-        verdict = _soak_on(name, arguments)
-        print(verdict, flush=True)
-        failed = failed or not verdict.passed
+        record = _soak_on(name, arguments)
+        print(record, flush=True)
+        if arguments.results:
+            append(arguments.results, record)
+        failed = failed or not record.passed
     return int(failed)
 
 
-def _soak_on(name: str, arguments: argparse.Namespace) -> Verdict:
+def _soak_on(name: str, arguments: argparse.Namespace) -> Record:
     fault = Fault("soak", "random faults", lambda run: soak(run, arguments.minutes))
-    with tempfile.TemporaryDirectory(prefix="celeriac-soak-") as folder, broker(name, Path(folder)) as made:
-        run = Run(Cell(fault, name, arguments.pool), made, Path(folder), Size(), CELERIAC, arguments.seed)
-        return run_scenario(run, told=lambda text: print(text, file=sys.stderr))
+    cell = Cell(fault, name, arguments.pool)
+    size = Size(patience=arguments.patience, queue_type=arguments.queue_type)
+    begun = time.monotonic()
+    with (
+        tempfile.TemporaryDirectory(prefix="celeriac-soak-") as folder,
+        broker(name, Path(folder), queue_type=arguments.queue_type) as made,
+    ):
+        run = Run(cell, made, Path(folder), size, CELERIAC, arguments.seed)
+        verdict = run_scenario(run, told=lambda text: print(text, file=sys.stderr))
+    return record_of(cell, arguments.seed, size, verdict, time.monotonic() - begun)
 
 
 if __name__ == "__main__":

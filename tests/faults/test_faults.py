@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.faults.catalogue import Cell, cells
-from tests.faults.run import Size, run_cell
+from tests.faults.run import run_cell
+from tests.faults.size import Size
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 

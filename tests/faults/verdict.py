@@ -77,8 +77,12 @@ class Verdict:
     def passed(self) -> bool:
         return not self.problems
 
+    def told(self) -> dict[str, str]:
+        """The facts, for people."""
+        return {name.replace("_", " "): _short(value) for name, value in self.facts.items()}
+
     def __str__(self) -> str:
-        facts = ", ".join(f"{name.replace('_', ' ')} {_short(value)}" for name, value in self.facts.items())
+        facts = ", ".join(f"{name} {value}" for name, value in self.told().items())
         counts = f"lost {_known(self.lost)}, ghosts {_known(self.ghosts)}, repeated {_known(self.duplicates)}"
         recovery = "" if self.recovery is None else f", recovered in {self.recovery:.2f} s"
         outcome = "FAILED: " + "; ".join(self.problems) if self.problems else "ok"

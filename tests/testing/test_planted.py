@@ -65,6 +65,16 @@ def test_follow_ups_that_are_published_apart_from_the_acknowledgement(monkeypatc
     assert "I1: " in found_within(5)
 
 
+def test_copies_of_a_message_that_are_both_followed_up(monkeypatch):
+    of_outcome = Verdicts.of_outcome
+
+    def anonymous(self, request, outcome):
+        return msgspec.structs.replace(of_outcome(self, request, outcome), identity="")
+
+    monkeypatch.setattr(Verdicts, "of_outcome", anonymous)
+    assert "different lines of successors" in found_within(300)
+
+
 def test_a_lease_that_is_not_renewed(monkeypatch):
     async def never(self):
         self._worker.dispatch.leased_until = inf
@@ -139,7 +149,7 @@ def test_a_message_that_is_run_before_it_is_due(monkeypatch):
         "publish",
         lambda self, messages: publish(self, [msgspec.structs.replace(each, due=None) for each in messages]),
     )
-    monkeypatch.setattr(Admission, "_parks", lambda self, head: False)
+    monkeypatch.setattr(Admission, "_parks", lambda self, delivery, head, due: False)
     assert "before it was due" in found_within(20)
 
 

@@ -95,6 +95,7 @@ class _Alias:
         if self._is_package and not hasattr(found, "__path__"):
             # So that its parts can be imported. Nothing but this finder can find them, since there is no folder.
             found.__path__ = []
+            _give_parts(found, module.__name__)
         sys.modules[module.__name__] = found
 
     def get_code(self, name: str) -> Any:
@@ -103,6 +104,27 @@ class _Alias:
 
         spec = find_spec(self._target)
         return None if spec is None else spec.loader.get_code(self._target)  # type: ignore[union-attr]
+
+
+def _give_parts(package: ModuleType, name: str) -> None:
+    """Have a package import its parts when it is asked for them: ``from celery import states`` asks the module, which
+    has another name of its own, and would be looked for under that."""
+    own = vars(package).get("__getattr__")
+
+    def __getattr__(part: str) -> Any:  # noqa: N807  # it is one
+        whole = f"{name}.{part}"
+        if not part.startswith("__"):
+            from importlib import import_module
+
+            from celeriac_dropin.absences import is_module
+
+            if is_module(whole):
+                return import_module(whole)
+        if own is not None:
+            return own(part)
+        raise AttributeError(f"module {name!r} has no attribute {part!r}")
+
+    package.__getattr__ = __getattr__  # type: ignore[method-assign]  # a module's
 
 
 class _Then:

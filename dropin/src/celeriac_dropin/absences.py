@@ -17,9 +17,11 @@ __all__ = [
     "NotProvided",
     "absence_of",
     "absent_names",
+    "is_module",
     "later",
     "missing",
     "refused",
+    "stand_in",
 ]
 
 LATER: Final = "later"
@@ -75,6 +77,32 @@ class AbsentMember:
         raise NotProvided(self._name, self.absence)
 
 
+class _Absent(type):
+    """The class of stand-ins."""
+
+    absence: Absence
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> NoReturn:
+        raise NotProvided(f"{cls.__module__}.{cls.__qualname__}", cls.absence)
+
+    def __getattr__(cls, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(f"type object {cls.__qualname__!r} has no attribute {name!r}")
+        raise NotProvided(f"{cls.__module__}.{cls.__qualname__}.{name}", cls.absence)
+
+
+def stand_in(module: str, name: str, absence: Absence) -> Any:
+    """A class that can be imported, derived from and asked for with ``isinstance``, and that says when it is used that
+    it is not here. For classes that integrations import and do not need.
+
+    Args:
+        module: Celery's name of the module.
+        name: of the class.
+        absence: why it is not here.
+    """
+    return _Absent(name, (), {"__module__": module, "absence": absence, "__doc__": absence.sentence(name)})
+
+
 class NameNotProvided(ImportError):
     """A name of Celery that a module here has not, with what to do instead."""
 
@@ -119,7 +147,6 @@ _MODULES: Final[Mapping[str, Absence]] = {
     "celery.apps.beat": BEAT,
     "celery.apps.multi": MULTI,
     "celery.backends": BACKENDS,
-    "celery.beat": BEAT,
     "celery.bin.beat": BEAT,
     "celery.bin.events": EVENTS,
     "celery.bin.multi": MULTI,
@@ -131,7 +158,6 @@ _MODULES: Final[Mapping[str, Absence]] = {
     "celery.contrib": PRIVATE,
     "celery.contrib.migrate": MOVING,
     "celery.events": EVENTS,
-    "celery.schedules": BEAT,
     "celery.security": SECURITY,
     "celery.worker.control": CONTROL,
     "celery.worker": WORKER_PARTS,
@@ -187,6 +213,13 @@ def absence_of(module: str) -> Absence:
             return _MODULES[name]
         name = name.rpartition(".")[0]
     return PRIVATE
+
+
+def is_module(name: str) -> bool:
+    """There is such a module of Celery: it is here, or its absence is known."""
+    from celeriac_dropin.table import TABLE
+
+    return name in TABLE or name in _MODULES
 
 
 def missing(name: str, absence: Absence) -> NoReturn:

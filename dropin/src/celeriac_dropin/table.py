@@ -12,17 +12,17 @@ __all__ = ["TABLE"]
 _COMPATIBILITY = """
     celery.__main__ celery._state celery.app celery.app.amqp celery.app.annotations celery.app.autoretry
     celery.app.base celery.app.control celery.app.defaults celery.app.log celery.app.routes celery.app.task
-    celery.app.trace celery.app.utils celery.apps celery.apps.worker celery.backends celery.backends.base celery.bin
-    celery.bin.base celery.bin.call celery.bin.celery celery.bin.purge celery.bin.result celery.bin.worker
-    celery.concurrency celery.concurrency.base celery.contrib celery.contrib.abortable celery.contrib.django
-    celery.contrib.django.task celery.contrib.pytest celery.contrib.rdb celery.contrib.sphinx celery.contrib.testing
-    celery.contrib.testing.app celery.contrib.testing.manager celery.contrib.testing.mocks
+    celery.app.trace celery.app.utils celery.apps celery.apps.worker celery.backends celery.backends.base
+    celery.beat celery.bin celery.bin.base celery.bin.call celery.bin.celery celery.bin.purge celery.bin.result
+    celery.bin.worker celery.concurrency celery.concurrency.base celery.contrib celery.contrib.abortable
+    celery.contrib.django celery.contrib.django.task celery.contrib.pytest celery.contrib.rdb celery.contrib.sphinx
+    celery.contrib.testing celery.contrib.testing.app celery.contrib.testing.manager celery.contrib.testing.mocks
     celery.contrib.testing.tasks celery.contrib.testing.worker celery.fixups celery.fixups.django celery.loaders
-    celery.loaders.app celery.loaders.base celery.loaders.default celery.local celery.platforms celery.utils
-    celery.utils.collections celery.utils.debug celery.utils.dispatch celery.utils.dispatch.signal
-    celery.utils.functional celery.utils.imports celery.utils.iso8601 celery.utils.log celery.utils.nodenames
-    celery.utils.objects celery.utils.serialization celery.utils.text celery.utils.threads celery.utils.time
-    celery.worker celery.worker.request celery.worker.state celery.worker.worker
+    celery.loaders.app celery.loaders.base celery.loaders.default celery.local celery.platforms celery.registry
+    celery.schedules celery.utils celery.utils.collections celery.utils.debug celery.utils.dispatch
+    celery.utils.dispatch.signal celery.utils.functional celery.utils.imports celery.utils.iso8601 celery.utils.log
+    celery.utils.nodenames celery.utils.objects celery.utils.serialization celery.utils.text celery.utils.threads
+    celery.utils.time celery.worker celery.worker.request celery.worker.state celery.worker.worker
 """
 
 

@@ -146,7 +146,8 @@ class TaskRunner:
                 "exchange": delivery.get("exchange"),
                 "routing_key": delivery.get("routing_key"),
                 "priority": properties.get("priority"),
-                "redelivered": work.losses > 0 or bool(headers.get("redelivered")),
+                # Said by our stores, which know of lost holders; by who put it back; by a broker that marks messages.
+                "redelivered": work.losses > 0 or bool(headers.get("redelivered") or delivery.get("redelivered")),
                 "queue": work.queue,
             },
             headers=own,

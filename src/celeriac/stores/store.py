@@ -79,7 +79,9 @@ class Delivery(msgspec.Struct):
         payload: the encoded message, untouched.
         losses: how often it was redelivered because its holder was lost.
         granted: it was held for a rate limit and its token is reserved.
-        held: how often it was held because no worker knew its task, see ``Settlement.holds``.
+        holds: how often it was held because no worker knew its task, see ``Settlement.counted``.
+        waited: the store has just let it go after holding it. Set by stores that count the time to wait and do not
+            compare times (RabbitMQ): a worker whose clock is behind must not let it wait once more.
     """
 
     claim: bytes
@@ -88,6 +90,7 @@ class Delivery(msgspec.Struct):
     losses: int = 0
     granted: bool = False
     holds: int = 0
+    waited: bool = False
 
 
 class Disposition(enum.IntEnum):
@@ -196,8 +199,9 @@ class Settlement(msgspec.Struct):
         granted: for HOLD: remembered in ``Delivery.granted``.
         counted: for HOLD: ``Delivery.holds`` grows by one.
         reason: for DEAD_LETTER, one line for people.
-        identity: names the message that ended, the same at each of its deliveries and nobody else's; empty when it has
-            no such name. Only where messages and results are in two places, see :meth:`Store.record`.
+        identity: names the message that ended, the same at each of its deliveries, and of its copies, and nobody
+            else's; empty when it has no such name. Where it has follow-ups it is remembered, see :meth:`Store.settle`
+            and, for messages and results in two places, :meth:`Store.record`.
     """
 
     claim: bytes
@@ -351,7 +355,9 @@ class Store(Protocol):
     async def settle(self, settlements: Sequence[Settlement], queues: Sequence[str] = (), limit: int = 0) -> Received:
         """Settle each in one atomic step, all in one round trip, and claim up to ``limit`` messages in the same one.
 
-        A settlement whose reply was lost is sent again by the store itself; repeating one is harmless.
+        A settlement whose reply was lost is sent again by the store itself; repeating one is harmless. An ``atomic``
+        store remembers for ``records.COPY_LIFETIME`` which identities it published follow-ups of: a copy of such a
+        message, as a publication makes that is repeated since its reply was lost, is only acknowledged.
         """
         ...
 

@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
+from msgspec.structs import replace
+
 from celeriac import documents
 from celeriac.stores.memory.state import Holder, State
 from celeriac.stores.options import StoreOptions
@@ -150,7 +152,8 @@ class Broker:
 
     def settle(self, client: Client, settlements: Sequence[Settlement], queues: Sequence[str], limit: int) -> Received:
         """Settle each in one step, and lease more."""
-        received = self.state.settle(client.holder, settlements, queues, limit)
+        known = settlements if self.ledger.remembers else [replace(each, identity="") for each in settlements]
+        received = self.state.settle(client.holder, known, queues, limit)
         for settlement, effective in zip(settlements, _effective(settlements, received.refused), strict=True):
             self.ledger.settled(client.worker, settlement, effective)
             if effective:

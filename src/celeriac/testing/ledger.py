@@ -13,6 +13,7 @@ from celeriac import envelope
 from celeriac.message import Head
 from celeriac.pools.pool import Kind, Outcome
 from celeriac.states import SUCCESS
+from celeriac.stores.records import is_followed_once
 from celeriac.stores.store import Delivery, Disposition, Outgoing, Settlement
 
 if TYPE_CHECKING:
@@ -100,6 +101,8 @@ class Ledger:
         revoked: when the task ids were revoked, virtual seconds.
         states: what the broker has as the state of each task.
         surrendered: workers whose store gave up on a settlement, which may have taken effect all the same.
+        remembers: the broker publishes what follows from a message once, whichever copy of it is settled first; one
+            that is not atomic does not.
         troubled: when a fault last kept each worker from the broker, virtual seconds; infinity while it lasts.
     """
 
@@ -110,6 +113,8 @@ class Ledger:
         self.states: dict[str, str] = {}
         self.surrendered: set[str] = set()
         self._expected: dict[str, Record] = {}
+        self._followed: set[str] = set()
+        self.remembers = True
         self.troubled: dict[str, float] = {}
         self._world = world
         self._epoch = epoch
@@ -187,6 +192,14 @@ class Ledger:
         claim.over = what
         if settlement.disposition in (Disposition.ACKNOWLEDGE, Disposition.DEAD_LETTER):
             record.settlements.append((worker, settlement))
+        self._follow(settlement, record)
+
+    def _follow(self, settlement: Settlement, record: Record | None) -> None:
+        """What follows is published, unless it was for another copy of the message and the broker remembers that."""
+        if self.remembers and is_followed_once(settlement):
+            if settlement.identity in self._followed:
+                return
+            self._followed.add(settlement.identity)
         self.published(settlement.follow_ups, record)
 
     def completed(self, claim: bytes, message: Outgoing) -> None:
@@ -205,7 +218,7 @@ class Ledger:
             return
         record.late_ends.append(settlement)
         self._world.note("broker", "late end", record, "by", worker)
-        self.published(settlement.follow_ups, record)
+        self._follow(settlement, record)
 
     def _meant(self, worker: str, settlement: Settlement) -> Record | None:
         """The message of a settlement without a claim: named by its identity or its run's result, else the latest."""

@@ -120,7 +120,7 @@ class Simulation:
         if scenario.apart:
             network = Network(random, self.faults.lost, self.faults.late)
             self.backend = Backend(self.world, network, self.ledger, self.lease)
-            self.atomic = random.random() < 0.3
+            self.atomic = self.ledger.remembers = random.random() < 0.3
         self.workers: dict[Process, Worker] = {}
         #: Workers that were killed, or may have ended without having said everything: how many tasks they ran at once.
         self.crashed: dict[str, int] = {}
@@ -141,7 +141,7 @@ class Simulation:
             app.conf.update(worker_lease=self.lease)
             self.host = Host(self.world, self.broker, self.ledger, app, self._destiny)
             self._play()
-            objections = [*self._objections, *judge(app, self.ledger, self.crashed, self.scenario.apart, self.atomic)]
+            objections = [*self._objections, *judge(app, self.ledger, self.crashed, self.scenario.apart)]
             objections += [f"{p.name}: {error}" for p in [*self.processes, self.host.coroutines] for error in p.errors]
             trace = list(self.world.trace)
             for process in [*self.processes, self.host.coroutines]:

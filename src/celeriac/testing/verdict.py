@@ -5,7 +5,8 @@
 - I3, no needless duplicates: a task runs again only after a fault that took its first run away.
 - I5, no residue: queues, leases and workers are empty at the end.
 - I7, one end: a message ends once, and no state follows on a SUCCESS.
-- What follows from a task (callbacks, the next step of a chain, a retry) is published exactly once, with its end.
+- What follows from a task (callbacks, the next step of a chain, a retry) is published exactly once, with its end, even
+  if its message is in the queue twice.
 - A revoked message that is delivered afterwards does not start, and none starts before it is due.
 """
 
@@ -31,9 +32,7 @@ AWAY: Final = frozenset({"lost", "redeliver", "give back", "hold", "unread"})
 """How a claim ends after which another one is due."""
 
 
-def judge(
-    app: Celeriac, ledger: Ledger, crashed: dict[str, int], apart: bool = False, atomic: bool = True
-) -> list[str]:
+def judge(app: Celeriac, ledger: Ledger, crashed: dict[str, int], apart: bool = False) -> list[str]:
     """Everything that should not be.
 
     Args:
@@ -41,13 +40,12 @@ def judge(
         ledger: what happened.
         crashed: the workers that were killed, with how many tasks they could run at the same time.
         apart: messages and results were in two stores.
-        atomic: the broker published follow-ups and acknowledged in one step.
     """
     found = list(ledger.objections)
     limit = app.settings.task_delivery_limit
     if apart:
         for record in ledger.records.values():
-            found += _apart(record, ledger, not app.tasks[record.head.task].acks_late, crashed, atomic)
+            found += _apart(record, ledger, not app.tasks[record.head.task].acks_late, crashed)
         return found
     for record in ledger.records.values():
         task = app.tasks[record.head.task]
@@ -73,11 +71,30 @@ def _common(record: Record, ledger: Ledger) -> Iterator[str]:
         yield f"I7: {record} ended {len(record.settlements)} times, published {record.copies} times"
     if record.parent is not None and record.copies > 1 and not _repeated(record.parent, ledger):
         yield f"{record}, which follows from {record.parent}, was published {record.copies} times"
+    yield from _several_lines(record, _published_lines(record, ledger))
     revoked = ledger.revoked.get(record.head.id, float("inf"))
     for run in record.runs:
         issued = min((claim.issued for claim in record.claims if claim.worker == run.worker), default=0.0)
         if issued > revoked and not run.doomed:
             yield f"{record} was revoked before it was delivered to {run.worker}, and started"
+
+
+def _line(run: Run) -> list[str]:
+    """The identities of what was to follow from a run."""
+    return [] if run.outcome is None else [envelope.identity_of(each.payload) for each in run.outcome.follow_ups]
+
+
+def _published_lines(record: Record, ledger: Ledger) -> list[list[str]]:
+    """Of each run whose successors the broker has taken, at least in part, the identities of all of them."""
+    lines = map(_line, _runs(record))
+    return [line for line in lines if any(identity in ledger.records for identity in line)]
+
+
+def _several_lines(record: Record, lines: list[list[str]]) -> Iterator[str]:
+    """All copies of a message share one; a death, after which it may be replayed, has one of its own."""
+    deaths = sum(settlement.disposition is Disposition.DEAD_LETTER for _, settlement in record.settlements)
+    if len(lines) > 1 + deaths:
+        yield f"{record} has {len(lines)} different lines of successors"
 
 
 def _repeated(record: Record, ledger: Ledger) -> bool:
@@ -167,7 +184,7 @@ def _taken_away(app: Celeriac, record: Record) -> str | None:
 # -- messages and results in two stores ------------------------------------------------------------------------------
 
 
-def _apart(record: Record, ledger: Ledger, early: bool, crashed: dict[str, int], atomic: bool) -> Iterator[str]:
+def _apart(record: Record, ledger: Ledger, early: bool, crashed: dict[str, int]) -> Iterator[str]:
     """There each step is one of several; what must hold is what the outside sees."""
     if len(record.settlements) < record.copies:
         yield f"I1: {record} was lost: the broker took {record.copies} and ended {len(record.settlements)}"
@@ -181,7 +198,7 @@ def _apart(record: Record, ledger: Ledger, early: bool, crashed: dict[str, int],
             yield f"I3: {record} ran {len(runs)} times, of {len(record.claims)} deliveries and {record.deaths} deaths"
     untold = record.deaths or any(run.worker in crashed or run.worker in ledger.surrendered for run in runs)
     if not early or not untold:
-        yield from _one_line_of_successors(record, ledger, runs, atomic)
+        yield from _one_line_of_successors(record, ledger, runs)
 
 
 def _ended_for_a_reason(record: Record, ledger: Ledger) -> Iterator[str]:
@@ -192,13 +209,11 @@ def _ended_for_a_reason(record: Record, ledger: Ledger) -> Iterator[str]:
             yield f"I1: {record} was acknowledged by {worker}, where no run of it ended"
 
 
-def _one_line_of_successors(record: Record, ledger: Ledger, runs: list[Run], atomic: bool) -> Iterator[str]:
+def _one_line_of_successors(record: Record, ledger: Ledger, runs: list[Run]) -> Iterator[str]:
     """What follows from a message was published by one of its runs, and by that one whole."""
-    outcomes = [run.outcome for run in runs if run.outcome is not None]
-    lines = [[envelope.identity_of(each.payload) for each in outcome.follow_ups] for outcome in outcomes]
-    published = [line for line in lines if any(identity in ledger.records for identity in line)]
-    if len(published) > (record.copies if atomic else 1):  # with records, all copies of a message share one
-        yield f"{record} has {len(published)} different lines of successors"
+    lines = [_line(run) for run in runs if run.outcome is not None]
+    published = _published_lines(record, ledger)
+    yield from _several_lines(record, published)
     for line in published:
         if not all(identity in ledger.records for identity in line):
             yield f"what follows from {record} was published in part"

@@ -33,6 +33,9 @@ logger = logging.getLogger("celeriac.worker")
 FIRST_HOLD: Final = 5.0
 """Seconds that a message of an unregistered task is held first; doubling each time (DECISIONS: holds)."""
 LONGEST_HOLD: Final = 300.0
+FURTHEST_BEHIND: Final = 86400.0
+"""Seconds that our clock may be behind the store's. What seems to be due later than that was let go too early: a store
+may be unable to hold it for so many years at once."""
 PARKED: Final = 10_000
 """Messages that were held until their eta which a worker remembers: about two megabytes."""
 
@@ -93,7 +96,7 @@ class Admission:
             return self._revoked(delivery, head, traits, "revoked", expired=False)
         if head.expires is not None and timestamp(head.expires) <= time.time():
             return self._revoked(delivery, head, traits, "expired", expired=True)
-        if head.eta is not None and (due := timestamp(head.eta)) > time.time() and self._parks(head):
+        if head.eta is not None and (due := timestamp(head.eta)) > time.time() and self._parks(delivery, head, due):
             return self._held(delivery, head, "eta", due=due)
         if traits.bucket is not None and not delivery.granted:
             delay, granted = traits.bucket.reserve()
@@ -113,12 +116,14 @@ class Admission:
             self._hard if hard is None else hard,
         )
 
-    def _parks(self, head: Head) -> bool:
-        """Whether a message that is not due by our clock is to be held: not when it was held by us already.
+    def _parks(self, delivery: Delivery, head: Head, due: float) -> bool:
+        """Whether a message that is not due by our clock is to be held: not when it was held for that already.
 
         Then the store has found it due, and its clock counts; holding it again and again would last as long as our
-        clock is behind.
+        clock is behind. The store says so (``waited``), unless it may have been held for another reason, or we know.
         """
+        if delivery.waited and not delivery.holds and due - time.time() < FURTHEST_BEHIND:
+            return False
         key = (head.id, head.eta)
         if self._parked.pop(key, False):
             return False

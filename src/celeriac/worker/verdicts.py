@@ -43,7 +43,7 @@ class Verdicts:
         if outcome.result is not None:
             result = ResultRecord(request.head.id, outcome.result, outcome.state, self._expires)
         follow_ups, effects, kind = outcome.follow_ups, outcome.effects, outcome.kind
-        identity = envelope.identity_of(delivery.payload) if follow_ups else ""
+        identity = envelope.identity_of(delivery.payload) if follow_ups or effects is not None else ""
         if request.acknowledged:
             if result is not None and self._replies:
                 result = msgspec.structs.replace(result, reply_to=envelope.reply_to_of(delivery.payload))

@@ -9,8 +9,10 @@ from celeriac.stores.redis.slots import DEFAULT_PREFIX, slot_of
 from tests.deployments import Cluster, Sentinels
 from tests.faults.catalogue import fault
 from tests.faults.groups_of_servers import Group
+from tests.faults.judging import RECOVERY
 from tests.faults.rabbit import Rabbit
 from tests.faults.run import Run
+from tests.faults.witness import Dropped, Witness
 from tests.rabbitmq import RabbitServer
 
 RESUMED = 2.0
@@ -83,18 +85,55 @@ def master_silent(run: Run) -> None:
     run.judge(repeated=3 * run.in_flight, explained=False)
 
 
-@fault("30d", "Sentinel: the master is changed in peace", brokers=("sentinel",), pools=("prefork",),
-       otherwise=WHY_SENTINEL, server=REPLICATED)  # fmt: skip
+@fault("30d", "Sentinel: the master is changed in peace; all replicas had confirmed", brokers=("sentinel",),
+       pools=("prefork",), otherwise=WHY_SENTINEL, server={"options": "&wait_replicas=2"})  # fmt: skip
 def master_changed(run: Run) -> None:
+    """Nothing is lost, though the old master answers for a while after another one has been promoted.
+
+    One replica is not enough for that: the other one still follows the old master, and confirms what is then dropped.
+    What the old master alone has settled is run again.
+    """
+    dropped = _master_changes(run)
+    run.verdict.expect(not dropped.messages, f"the store lost {len(dropped.messages)} that all replicas had", "I1")
+    run.end_load()
+    run.verdict.expect_soon(lambda: not _without_success(run), run.within(30.0), "what was dropped is done again")
+    run.judge(repeated=len(dropped.results) + 3 * run.in_flight, explained=False)
+
+
+@fault("30e", "Sentinel: the master is changed in peace; nobody else had confirmed", brokers=("sentinel",),
+       pools=("prefork",), otherwise=WHY_SENTINEL)  # fmt: skip
+def master_changed_unconfirmed(run: Run) -> None:
+    """What the old master took and dropped is counted, and nothing else is missing."""
+    dropped = _master_changes(run)
+    run.end_load()
+    excused = dropped.messages
+    run.verdict.expect_soon(lambda: _without_success(run) <= excused, run.within(30.0), "the rest is done")
+    run.judge(lost=len(excused), repeated=len(dropped.results) + 3 * run.in_flight, explained=False)
+    lost = run.ledger.lost() - excused
+    run.verdict.expect(not lost, f"{len(lost)} lost that the store has not dropped: {sorted(lost)[:3]}", "I1")
+
+
+def _master_changes(run: Run) -> Dropped:
+    """Change the master under load; returns what the old one carried out and the new one never got."""
     deployment = _sentinels(run)
     for _ in range(2):
         run.worker()
     run.load()
     run.wait_under_way()
+    witness = Witness(deployment.master())
     with run.fault("another master"):
-        deployment.fail_over()
+        new = deployment.fail_over()
     run.recover(within=RESUMED)
-    run.judge(repeated=run.in_flight, explained=False)
+    run.ledger.ended()  # reads on: who has been confirmed until now
+    dropped = witness.missing_in(new, set(run.ledger.confirmed))
+    run.verdict.note(messages_dropped_by_the_store=len(dropped.messages), results_dropped=len(dropped.results))
+    return dropped
+
+
+def _without_success(run: Run) -> set[str]:
+    """Confirmed tasks that have no result of success."""
+    found = run.documents(sorted(run.ledger.confirmed))
+    return {each for each, document in found.items() if document is None or document["status"] != "SUCCESS"}
 
 
 @fault("31a", "Cluster: the slot of a queue moves while it is used", brokers=("cluster",), otherwise=WHY_CLUSTER)
@@ -113,8 +152,7 @@ def reshard(run: Run) -> None:
             deployment.move(SLOT, target, between=lambda halfway=halfway: halfway.wait(0.3))  # type: ignore[misc]
         run.recover(within=RESUMED)
     run.judge(repeated=0)
-    crossing = [line for line in run.logs().splitlines() if "CROSSSLOT" in line]
-    run.verdict.expect(not crossing, f"keys in several slots: {crossing[:1]}")
+    _expect_one_slot(run)
 
 
 @fault("31b", "Cluster: the node that has the queue dies", brokers=("cluster",), otherwise=WHY_CLUSTER,
@@ -127,6 +165,39 @@ def node_lost(run: Run) -> None:
        otherwise=WHY_CLUSTER, server={"options": "?wait_replicas=1"})  # fmt: skip
 def node_silent(run: Run) -> None:
     _node_fails(run, frozen=True)
+
+
+@fault("31d", "Cluster: redis-cli reshards while it is used, then the node that got the queue dies",
+       brokers=("cluster",), pools=("prefork",), otherwise=WHY_CLUSTER,
+       server={"options": "?wait_replicas=1"})  # fmt: skip
+def reshard_and_loss(run: Run) -> None:
+    """Nothing is repeated by the first, nothing is lost by either, and work goes on within seconds of each."""
+    deployment = _cluster(run)
+    for _ in range(2):
+        run.worker()
+    run.load()
+    run.wait_under_way()
+    old = deployment.owner(SLOT)
+    target = next(node for node in deployment.masters() if node is not old)
+    with run.fault("the slots move"):
+        moved = deployment.reshard(SLOT, target)
+    run.recover(within=RECOVERY)
+    run.verdict.note(slots_moved=moved)
+    run.verdict.expect(deployment.owner(SLOT) is target, "the queue's slot has not moved")
+    again = run.ledger.repeated()
+    run.verdict.expect(not again, f"{len(again)} repeated by the reshard", "I3")
+    _expect_one_slot(run)
+    with run.fault("the node fails"):
+        target.kill()
+        deployment.wait_for_another(SLOT, target)
+    run.recover(within=RECOVERY)
+    target.start()
+    run.judge(repeated=3 * run.in_flight, explained=False, voice="lost the connection|is lost|cannot reach")
+
+
+def _expect_one_slot(run: Run) -> None:
+    crossing = [line for line in run.logs().splitlines() if "CROSSSLOT" in line]
+    run.verdict.expect(not crossing, f"keys in several slots: {crossing[:1]}")
 
 
 def _node_fails(run: Run, frozen: bool) -> None:

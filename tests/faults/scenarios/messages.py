@@ -125,8 +125,7 @@ def _watch(run: Run, worker: WorkerProcess, done) -> int:  # type: ignore[no-unt
     return most
 
 
-@fault(38, "every message is delivered twice", brokers=("embedded", "redis"), compared=True,
-       otherwise="RabbitMQ has its own, 38a")  # fmt: skip
+@fault(38, "every message is delivered twice", compared=True)
 def doubled(run: Run) -> None:
     """A stored result stays, and a link is followed once."""
     count = 50

@@ -90,4 +90,4 @@ def away(run: Run) -> None:
     run.verdict.expect(slowest <= PUBLISH * 1.1, f"a call took {slowest:.1f} s, publish_timeout is {PUBLISH}")
     run.recover(within=RECONNECTED + 1.0)
     run.verdict.expect(worker.process.poll() is None, "the worker died")
-    run.judge(repeated=run.in_flight, explained=False, voice="cannot reach|is lost")
+    run.judge(repeated=run.in_flight, explained=False, voice="lost the connection|cannot reach|is lost")

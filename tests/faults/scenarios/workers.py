@@ -9,7 +9,7 @@ import pytest
 from tests.faults.catalogue import fault
 from tests.faults.groups import can_group, group
 from tests.faults.processes import WorkerProcess, wait_until
-from tests.faults.run import OCCUPIED, Run
+from tests.faults.run import OCCUPIED, RATE, Run
 from tests.faults.senders import RemoteError
 
 REPLACED = 1.0
@@ -83,7 +83,7 @@ def all_there(run: Run, worker: WorkerProcess) -> bool:
        otherwise="in the other pools the whole child ends, which is fault 3")  # fmt: skip
 def child_crashes(run: Run) -> None:
     worker = run.worker()
-    run.load()
+    run.load(rate=RATE / 2)  # redelivered copies go behind what waits, so little may wait
     run.wait_under_way()
     with run.fault("crashes"):
         for how, said in DEADLY.items():

@@ -394,3 +394,40 @@ def test_a_timeout_of_the_server_is_told_from_other_preconditions() -> None:
     error = ChannelClosed(406, "PRECONDITION_FAILED - delivery acknowledgement on channel 1 timed out.")
     assert error.is_timeout
     assert not ChannelClosed(406, "PRECONDITION_FAILED - inequivalent arg").is_timeout
+
+
+async def test_requests_whose_callers_gave_up_are_answered_to_nobody_without_harm(
+    open_link: OpenLink, queue: str
+) -> None:
+    link = await open_link()
+    channel = await opened(link, queue)
+    inbox = Inbox()
+    tag = await channel.consume(queue, inbox, prefetch=1)
+    abandoned: list[asyncio.Future[Any]] = [
+        channel.declare_queue(f"{queue}.2", exclusive=True),
+        channel.consume(queue, inbox, prefetch=1),
+        channel.cancel(tag),
+        channel.bind_queue(queue, "amq.fanout"),
+        channel.get(queue),
+        channel.purge(f"{queue}.2"),
+        channel.publish([message(f"{queue}.2")]),
+    ]
+    for future in abandoned:
+        future.cancel()
+    assert (await channel.declare_queue(f"{queue}.2", passive=True)).queue == f"{queue}.2"
+    other = await opened(link)
+    await other.publish([message(queue)])
+    await inbox.holds(1)  # by the second consumer
+    assert (channel.closed, link.generation) == (None, 1)
+
+
+async def test_a_message_that_was_taken_for_a_caller_who_gave_up_is_ready_again(
+    open_link: OpenLink, queue: str
+) -> None:
+    link = await open_link()
+    channel = await opened(link, queue)
+    await channel.publish([message(queue)])
+    channel.get(queue).cancel()
+    await until_ready(link, queue, 1)
+    assert await channel.get(queue) is not None
+    assert channel.unsettled == 1

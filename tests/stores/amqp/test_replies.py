@@ -16,13 +16,14 @@ from celeriac.ids import reply_queue
 from celeriac.stores.amqp import open_store, open_sync_store
 from celeriac.stores.amqp.mailbox import Mailbox, mailbox
 from celeriac.stores.amqp.properties import Properties
-from celeriac.stores.amqp.replies import address_of_reply, reply_of
+from celeriac.stores.amqp.replies import ReplyWriter
 from celeriac.stores.no_results import WorkflowsUnsupported
 from celeriac.stores.options import StoreOptions
 from celeriac.stores.store import ChordPart, Disposition, Document, Effects, Outgoing, ResultRecord, Settlement
 from tests.stores.conformance.messages import QUEUE, message, payload_of
 
 SHORT = st.text(st.characters(codec="utf-8"), max_size=60)
+JSON = ("application/json", "utf-8")
 OPTIONAL = st.none() | SHORT
 
 
@@ -50,11 +51,17 @@ def test_the_address_of_a_reply_is_found_in_any_properties(
         content_type=kind, content_encoding=encoding, headers=table, delivery_mode=mode, priority=priority,
         reply_to=reply, correlation_id=correlation, expiration=expiration, message_id=message_id,
     ).encode()  # fmt: skip
-    assert address_of_reply(raw) == (reply or "", correlation or "")
+    written = ReplyWriter(JSON, persistent=False).answer(ResultRecord("own id", b"{}"), raw)
+    if not reply:
+        assert written is None
+    else:
+        assert written is not None
+        assert written.routing_key == reply
+        assert Properties.decode(written.properties).correlation_id == (correlation or "own id")
 
 
 def test_a_reply_is_what_celery_sends() -> None:
-    sent = reply_of(ResultRecord("a", b"{}"), "queue", "a", ("application/json", "utf-8"), 1)
+    sent = ReplyWriter(JSON, persistent=False).write(ResultRecord("a", b"{}", reply_to="queue"))
     assert (sent.exchange, sent.routing_key, sent.body, sent.mandatory) == ("", "queue", b"{}", False)
     assert Properties.decode(sent.properties) == Properties(
         content_type="application/json", content_encoding="utf-8", delivery_mode=1, correlation_id="a"

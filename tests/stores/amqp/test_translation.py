@@ -16,7 +16,7 @@ from celeriac.exceptions import CorruptMessage, EncodeError
 from celeriac.message import Message
 from celeriac.stores.amqp.properties import Properties
 from celeriac.stores.amqp.translation import Marks, content_of, payload_of, read, remarked
-from celeriac.stores.amqp.usual import usual_payload
+from celeriac.stores.amqp.usual import usual_content, usual_payload
 from celeriac.stores.amqp.wire import Incoming
 
 ID = "8409d47a-b583-4c89-9316-6124e63bdfa8"
@@ -138,3 +138,39 @@ def test_what_is_remembered_travels_in_headers_that_the_worker_does_not_see() ->
 def test_a_copy_with_nothing_to_remember_is_the_message_itself() -> None:
     raw = properties().encode()
     assert remarked(remarked(raw, Marks(losses=1)), Marks()) == raw
+
+
+@given(
+    task=TEXTS, args=TEXTS, kwargs=TEXTS, origin=TEXTS, retries=st.integers(0, 2**31 - 1), ignored=st.booleans(),
+    parent=st.none() | st.uuids().map(str), reply=st.just("") | st.uuids().map(str), priority=st.integers(0, 12),
+    body=st.binary(max_size=50), key=TEXTS,
+)  # fmt: skip
+def test_the_short_way_publishes_what_the_long_way_publishes(
+    task: str, args: str, kwargs: str, origin: str, retries: int, ignored: bool, parent: str | None, reply: str,
+    priority: int, body: bytes, key: str,
+) -> None:  # fmt: skip
+    found = headers(
+        task=task, argsrepr=args, kwargsrepr=kwargs, origin=origin, retries=retries, ignore_result=ignored,
+        parent_id=parent,
+    )  # fmt: skip
+    given = {"correlation_id": ID, "reply_to": reply, "delivery_mode": 2, "priority": priority}
+    payload = envelope.encode(Message(found, given, body), "", key, plain=True)
+    written = usual_content(payload)
+    texts = task + args + kwargs + origin + key
+    plain = all(character.isascii() and character.isprintable() for character in texts)
+    if plain and not set(texts) & {'"', "\\"} and retries < 10**9 and priority < 10:
+        assert written is not None, "what is usual must not take the long way"
+    spaced = payload.replace(b'{"body":', b'{ "body":', 1)
+    assert usual_content(spaced) is None
+    assert content_of(payload) == content_of(spaced)
+
+
+@given(at=st.integers(0, 2000), change=st.integers(1, 255))
+def test_a_changed_payload_is_published_as_the_long_way_does_or_refused(at: int, change: int) -> None:
+    given = {"correlation_id": ID, "reply_to": "", "delivery_mode": 2, "priority": 3}
+    payload = bytearray(envelope.encode(Message(headers(), given, b"[[], {}, {}]"), "", "celery", plain=True))
+    payload[at % len(payload)] ^= change
+    written = usual_content(bytes(payload))
+    if written is not None:
+        content = content_of(b" " + bytes(payload))
+        assert written == (content.properties, content.body)

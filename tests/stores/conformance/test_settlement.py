@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 
-from celeriac.stores.store import ChordPart, Disposition, Effects, ResultRecord, Settlement
+from celeriac.stores.store import ChordPart, Delivery, Disposition, Effects, ResultRecord, Settlement
+from celeriac.stores.two_stores import TwoStores
 
 from .family import Family
 from .messages import QUEUE, message, name_of, names_of, take, take_all, take_one
@@ -174,6 +176,55 @@ async def test_a_chord_part_travels_with_its_settlement(family: Family) -> None:
     )
     assert received.refused == []
     assert await store.results(["a"]) == [b"{}"]
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_a_copy_of_a_message_that_was_followed_up_only_ends(family: Family, at_once: bool) -> None:
+    store = await family.open()
+    await store.publish([message("a"), message("a")])
+    first, second = await take(store, 2)
+    endings = [ended(first, "1"), ended(second, "2")]
+    for batch in [endings] if at_once else [[each] for each in endings]:
+        assert (await store.settle(batch)).refused == []
+    assert await family.in_flight(store, QUEUE, 0)
+    assert await take_all(store) == ["next of 1"]
+    # A broker that is atomic tells its backend, elsewhere, nothing of copies.
+    kept = not (isinstance(store, TwoStores) and store.capabilities.atomic)
+    assert await store.results(["a"]) == [b"1" if kept else b"2"]
+
+
+def ended(delivery: Delivery, which: str, identity: str = "tag", task_id: str = "a") -> Settlement:
+    """The end of one delivery of a message, with a follow-up that says of which."""
+    result = ResultRecord(task_id, which.encode())
+    return Settlement(delivery.claim, result=result, follow_ups=[message(f"next of {which}")], identity=identity)
+
+
+async def test_a_call_with_the_same_id_that_is_another_message_is_followed_up_too(family: Family) -> None:
+    store = await family.open()
+    for number in "123":  # a retry, or a user's own id once more
+        await store.publish([message("a")])
+        await store.settle([ended(await take_one(store), number, f"tag {number}")])
+        assert await take_all(store) == [f"next of {number}"]
+
+
+async def test_a_copy_of_a_message_that_was_acknowledged_early_is_not_followed_up(family: Family) -> None:
+    store = await family.open()
+    endings = [
+        Settlement(b"", Disposition.NONE, ResultRecord("a", b"{}"), [message(f"next of {which}")], identity="tag")
+        for which in "12"
+    ]
+    for each in endings:
+        await store.settle([each])
+    assert await take_all(store) == ["next of 1"]
+
+
+async def test_what_a_lost_claim_would_have_published_does_not_count(family: Family) -> None:
+    store = await family.open()
+    await store.publish([message("a")])
+    delivery = await take_one(store)
+    stale = msgspec.structs.replace(delivery, claim=b"nobody:1")
+    await store.settle([ended(stale, "1"), ended(delivery, "2")])
+    assert await take_all(store) == ["next of 2"]
 
 
 async def test_a_follow_up_wakes_a_waiting_worker(family: Family) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from celeriac.stores.memory.records import RecordTable
-from celeriac.stores.records import RECORD_LIFETIME
+from celeriac.stores.records import COPY_LIFETIME, RECORD_LIFETIME
 from celeriac.stores.store import Outgoing
 
 FOLLOW_UPS = [Outgoing("work", b"next")]
@@ -27,3 +27,10 @@ def test_what_is_found_can_be_changed_without_changing_the_record() -> None:
     assert found is not None
     found.clear()
     assert table.find("one", 0.0) == FOLLOW_UPS
+
+
+def test_a_table_may_remember_for_a_shorter_time() -> None:
+    table = RecordTable(COPY_LIFETIME)
+    table.store("one", (), 0.0)
+    assert table.find("one", COPY_LIFETIME - 1) == []
+    assert table.find("one", COPY_LIFETIME) is None

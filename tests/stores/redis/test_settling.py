@@ -78,6 +78,17 @@ def test_the_result_of_what_was_acknowledged_early_costs_no_more() -> None:
     assert batch.arguments[-3:] == [b"c1", b"xxxx", b"xxx"]
 
 
+def test_what_is_done_once_only_is_a_plain_result_without_follow_ups() -> None:
+    plain = Settlement(b"c1", result=result_of(3), identity="tag")
+    assert encoded([plain]) == encoded([Settlement(b"c1", result=result_of(3))])
+    batch = encoded([Settlement(b"c1", result=result_of(3), follow_ups=[Outgoing("q", b"x")], identity="tag")])
+    assert batch.keys[7:] == [b"celeriac.recorded.tag", b"celery-task-meta-id", b"q"]
+    (at,) = [place for place, argument in enumerate(batch.arguments) if argument == b"O"]
+    after = batch.arguments[at + 5 :]
+    assert after[0] == b"R"
+    assert batch.arguments[at + 4] == len(after)
+
+
 def test_claims_whose_envelope_is_needed_come_last() -> None:
     homes = {b"c%d" % number: Home("q", 1) for number in range(4)}
     batch = encoded(

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from celeriac import current
 from celeriac.app import tracer as engine
+from celeriac.app.task import CoroutineTask, Task
 from celeriac_dropin.absences import absent_names, refused
+from celeriac_dropin.modules.utils_objects import mro_lookup
 
 if TYPE_CHECKING:
     from celeriac.app.app import Celeriac
-    from celeriac.app.task import Task
 
-__all__ = ["build_tracer", "get_task_name", "traceback_clear"]
+__all__ = ["build_tracer", "get_task_name", "task_has_custom", "traceback_clear"]
 
 _original = engine.build_tracer
 
@@ -69,6 +70,12 @@ def _asked(app: Celeriac, task: Task[Any, Any], hostname: str | None = None, des
 
 
 engine.build_tracer = _asked
+
+
+def task_has_custom(task: Task[Any, Any], attr: str) -> bool:
+    """A task's class defines an attribute itself, or inherits it from a class that is not Celeriac's."""
+    owner = mro_lookup(type(task), attr, stop={Task, CoroutineTask, object})
+    return owner is not None and not owner.__module__.startswith("celeriac.")
 
 
 def get_task_name(request: Any, default: str) -> str:

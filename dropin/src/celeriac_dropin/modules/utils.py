@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 from celeriac.ids import new_task_id
 from celeriac_dropin.modules.utils_functional import chunks, noop
-from celeriac_dropin.modules.utils_imports import gen_task_name, import_from_cwd, instantiate
+from celeriac_dropin.modules.utils_imports import gen_task_name, import_from_cwd, instantiate, qualname
 from celeriac_dropin.modules.utils_log import LOG_LEVELS
 from celeriac_dropin.modules.utils_nodenames import nodename, nodesplit, worker_direct
 
@@ -17,6 +17,7 @@ __all__ = [
     "chunks",
     "gen_task_name",
     "gen_unique_id",
+    "get_full_cls_name",
     "import_from_cwd",
     "instantiate",
     "nodename",
@@ -36,3 +37,4 @@ def uuid(_uuid: object = uuid4) -> str:
 
 
 gen_unique_id = uuid
+get_full_cls_name = qualname

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
-from celeriac_dropin.absences import REQUEST, absent_names
+from typing import Any
 
-__getattr__ = absent_names("celery.worker.request", {"Request": REQUEST, "create_request_cls": REQUEST})
+from celeriac_dropin.absences import REQUEST, absent_names, stand_in
+
+__all__ = ["Request"]
+
+Request: Any = stand_in("celery.worker.request", "Request", REQUEST)
+
+__getattr__ = absent_names("celery.worker.request", {"create_request_cls": REQUEST})

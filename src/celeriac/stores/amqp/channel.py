@@ -328,6 +328,8 @@ class Channel:
         result = call.request.convert(answer)
         if not call.future.done():
             call.future.set_result(result)
+        elif isinstance(result, Incoming):  # nobody waits for it any more
+            self.reject([result.tag], requeue=True)
 
     def _asked(self, answer: Any) -> _Call | None:
         """Take out the call that an answer is for.

@@ -37,6 +37,7 @@ from celeriac.stores.amqp.errors import ChannelClosed, Disconnected
 from celeriac.stores.amqp.link import Link
 from celeriac.stores.amqp.publishing import Publisher
 from celeriac.stores.amqp.redelivery import Arrived, Redelivery, is_worn
+from celeriac.stores.amqp.tasks import take_note
 from celeriac.stores.amqp.translation import read
 from celeriac.stores.amqp.wire import Incoming
 from celeriac.stores.store import Delivery
@@ -203,6 +204,7 @@ class Intake:
             return channel
         if self._opening is None or self._opening.done():
             self._opening = asyncio.create_task(self._open())
+            self._opening.add_done_callback(take_note)
         return await asyncio.shield(self._opening)
 
     async def _open(self) -> Channel:

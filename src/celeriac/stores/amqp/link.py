@@ -207,6 +207,14 @@ class Link:
         if self._on_blocked is not None:
             self._on_blocked(reason)
 
+    def leave(self) -> None:
+        """Break the connection: its node cannot do what is needed. The next one is another node's, if there is any."""
+        connection, node = self.connection, self._node
+        if self.state is State.READY and connection is not None and node is not None:
+            self.state = State.BROKEN
+            self._order.fails(node.url)
+            connection.abort()
+
     async def close(self) -> None:
         """Close channels and connection; idempotent."""
         self.state = State.CLOSED

@@ -21,7 +21,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
-from celeriac.exceptions import CorruptMessage, OperationalError
+from celeriac.exceptions import CeleriacError, CorruptMessage
 from celeriac.stores.amqp.channel import Channel
 from celeriac.stores.amqp.claims import Claims, Held
 from celeriac.stores.amqp.declaring import Declarer
@@ -104,7 +104,7 @@ class Parking:
             for first in range(0, len(old), _AT_ONCE):
                 try:
                     await self._park(old[first : first + _AT_ONCE])
-                except OperationalError as error:
+                except CeleriacError as error:
                     logger.warning("messages of long tasks could not be parked, trying again: %s", error)
 
     async def _park(self, old: Sequence[tuple[bytes, Held]]) -> None:

@@ -10,9 +10,9 @@ first use, the queue is made and the message sent again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from time import monotonic
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from celeriac.exceptions import OperationalError
 from celeriac.stores.amqp import ladder
@@ -21,6 +21,7 @@ from celeriac.stores.amqp.channel import Channel, Refused
 from celeriac.stores.amqp.declaring import Declarer
 from celeriac.stores.amqp.errors import Blocked, ChannelClosed, Disconnected, unreachable
 from celeriac.stores.amqp.link import Link, State
+from celeriac.stores.amqp.posting import Posting
 from celeriac.stores.amqp.refusals import missing_exchange, publication_error
 from celeriac.stores.amqp.topology import BoundQueue, MadeExchange, MadeQueue, Topology, made
 from celeriac.stores.amqp.wire import Publication
@@ -31,6 +32,7 @@ from celeriac.stores.store import Outgoing
 
 __all__ = ["Failure", "Publisher"]
 
+T = TypeVar("T")
 Failure = tuple[Publication, Exception]
 """A publication that was not taken, and why."""
 
@@ -53,6 +55,7 @@ class Publisher:
         self._options = options
         self._declarer = Declarer(link.channel, topology)
         self.addressing = Addressing(topology, options)
+        self._posting = Posting(link)
         self._channel: Channel | None = None
         self._opening: asyncio.Task[Channel] | None = None
         self._known_exchanges: set[str] = set()
@@ -88,16 +91,37 @@ class Publisher:
         failures: list[Failure] = []
         deadline = monotonic() + seconds_within(self._options.publish_timeout)
         for first in range(0, len(publications), _MOST_AT_ONCE):
-            failures += await self._in_time(publications[first : first + _MOST_AT_ONCE], deadline)
+            failures += await self._in_time(self._send(publications[first : first + _MOST_AT_ONCE]), deadline)
             deadline = monotonic() + seconds_within(self._options.publish_timeout)
         return failures
 
+    async def reply(self, publications: Sequence[Publication], *, persistent: bool) -> None:
+        """Send results to queues by their names; those that are gone get nothing.
+
+        Args:
+            publications: the results.
+            persistent: to be confirmed, when they are stored; transient ones are only handed to their queues, see
+                :mod:`~celeriac.stores.amqp.posting`.
+
+        Raises:
+            Blocked, OperationalError, BrokerUnreachable: it is not known which were taken.
+            StoreFull: a queue takes no more.
+        """
+        if persistent:
+            failures = await self.deliver(publications)
+            if failures:
+                raise failures[0][1]
+            return
+        for first in range(0, len(publications), _MOST_AT_ONCE):
+            deadline = monotonic() + seconds_within(self._options.publish_timeout)
+            await self._in_time(self._posting.post(publications[first : first + _MOST_AT_ONCE]), deadline)
+
     # -------------------------------------------------------------------------------------------------------- in steps
 
-    async def _in_time(self, publications: Sequence[Publication], deadline: float) -> list[Failure]:
+    async def _in_time(self, work: Coroutine[Any, Any, T], deadline: float) -> T:
         try:
             async with asyncio.timeout(max(0.0, deadline - monotonic())):
-                return await self._send(publications)
+                return await work
         except TimeoutError:
             seconds, blocked = self._options.publish_timeout, self._link.blocked
             if self._link.state is not State.READY:
@@ -219,6 +243,7 @@ class Publisher:
 
     async def close(self) -> None:
         """End what is under way."""
+        await self._posting.close()
         for task in (self._opening, self._ladder):
             if task is not None and not task.done():
                 task.cancel()

@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from celeriac.exceptions import CorruptMessage, OperationalError
+from celeriac.exceptions import CeleriacError, CorruptMessage
 from celeriac.stores.amqp.channel import Channel
 from celeriac.stores.amqp.names import DELIVERY_COUNT
 from celeriac.stores.amqp.properties import Properties
@@ -74,7 +74,7 @@ class Redelivery:
                 left.append(each)  # admission says what it is
         try:
             failures = await self._publisher.deliver([copy for copy, _ in copies])
-        except OperationalError as error:
+        except CeleriacError as error:
             logger.warning("%d messages could not be replaced by copies: %s", len(copies), error)
             return [each for each in arrived if each.channel.closed is None]
         failed = {id(publication) for publication, _ in failures}

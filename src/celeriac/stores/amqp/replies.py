@@ -24,10 +24,18 @@ from celeriac.stores.amqp.topology import MadeQueue
 from celeriac.stores.amqp.wire import Incoming, Publication
 from celeriac.stores.store import ResultRecord
 
-__all__ = ["Replies", "address_of_reply", "made_reply_queue", "read_replies", "reply_of", "timed_out"]
+__all__ = ["Replies", "ReplyWriter", "made_reply_queue", "read_replies", "timed_out"]
 
 _MILLISECONDS: Final = 1000
 _DAY: Final = 86400.0
+_KNOWN_QUEUES: Final = 1024
+"""Names of reply queues that are remembered: one for each client process."""
+_FLAGS: Final = b"\xd4\x00"
+"""Content type, content encoding, delivery mode and correlation id are there."""
+_TRANSIENT, _PERSISTENT = 1, 2
+_NUMBERS: Final = {0x00: 0, 0x08: 1, 0x10: 1, 0x18: 2}
+"""Bytes of delivery mode and priority, by their flags."""
+_to_number: Final = int.from_bytes
 _LOST_AFTER: Final = 1.0
 """Seconds until a reply queue is consumed again when its connection broke."""
 
@@ -38,42 +46,73 @@ def made_reply_queue(expires: float | None) -> MadeQueue:
     return MadeQueue(reply_queue(), {"x-expires": max(1, lifetime)})
 
 
-def reply_of(
-    record: ResultRecord, reply_to: str, correlation_id: str, content: tuple[str, str], mode: int
-) -> Publication:
-    """A result as it is published.
+class ReplyWriter:
+    """Writes results as they are published: to a queue by its name, which may be gone.
 
     Args:
-        record: the result.
-        reply_to: the queue that it goes to.
-        correlation_id: of the task's message.
-        content: content type and encoding of the result.
-        mode: 2 is persistent, 1 transient.
+        content: content type and encoding of the results.
+        persistent: whether they survive a restart of the server.
+
+    Attributes:
+        persistent: as given.
     """
-    properties = b"\xd4\x00" + short(content[0]) + short(content[1]) + bytes((mode,)) + short(correlation_id)
-    return Publication("", reply_to, properties, record.payload, mandatory=False)
 
+    def __init__(self, content: tuple[str, str], persistent: bool) -> None:
+        self.persistent: Final = persistent
+        mode = _PERSISTENT if persistent else _TRANSIENT
+        self._head: Final = _FLAGS + short(content[0]) + short(content[1]) + bytes((mode,))
+        self._queues: dict[bytes, str] = {}
 
-def address_of_reply(raw: bytes) -> tuple[str, str]:
-    """``reply_to`` and ``correlation_id`` of a message with these properties, empty where it has none.
+    def write(self, record: ResultRecord) -> Publication:
+        """A result to the queue that it names itself.
 
-    What stands before them is skipped without being read: content type and encoding, headers, two numbers.
-    """
-    flags = raw[0] << 8 | raw[1]
-    position = 2
-    for flag in (0x8000, 0x4000):
-        if flags & flag:
-            position += 1 + raw[position]
-    if flags & 0x2000:
-        position += 4 + int.from_bytes(raw[position : position + 4])
-    position += bool(flags & 0x1000) + bool(flags & 0x0800)
-    correlation = reply_to = b""
-    if flags & 0x0400:
-        correlation = raw[position + 1 : position + 1 + raw[position]]
-        position += 1 + raw[position]
-    if flags & 0x0200:
-        reply_to = raw[position + 1 : position + 1 + raw[position]]
-    return reply_to.decode(errors="replace"), correlation.decode(errors="replace")
+        Raises:
+            EncodeError: the task's id is too long.
+        """
+        return Publication("", record.reply_to, self._head + short(record.task_id), record.payload, mandatory=False)
+
+    def answer(self, record: ResultRecord, asked: bytes) -> Publication | None:
+        """A result to whoever sent the task's message, None when nobody waits for it.
+
+        Args:
+            record: the result; the queue that it names, if any, is the one.
+            asked: the message's properties. What stands in them before what counts here is skipped without being
+                read: content type and encoding, headers, two numbers.
+        """
+        if record.reply_to:
+            return self.write(record)
+        flags = asked[0]
+        if not flags & 0x02:
+            return None
+        position = 2
+        if flags & 0x80:
+            position += 1 + asked[position]
+        if flags & 0x40:
+            position += 1 + asked[position]
+        if flags & 0x20:
+            position += 4 + _to_number(asked[position : position + 4])
+        position += _NUMBERS[flags & 0x18]
+        start = position
+        if flags & 0x04:
+            position += 1 + asked[position]
+        queue = self._queue(asked[position + 1 : position + 1 + asked[position]])
+        if not queue:
+            return None
+        correlation = asked[start:position] if position > start + 1 else short(record.task_id)
+        return Publication("", queue, self._head + correlation, record.payload, mandatory=False)
+
+    def queue_of(self, asked: bytes) -> str:
+        """The queue that a message with these properties names for its result, empty when it names none."""
+        written = self.answer(ResultRecord("", b""), asked)
+        return "" if written is None else written.routing_key
+
+    def _queue(self, raw: bytes) -> str:
+        found = self._queues.get(raw)
+        if found is None:
+            found = raw.decode(errors="surrogateescape")
+            if len(self._queues) < _KNOWN_QUEUES:
+                self._queues[raw] = found
+        return found
 
 
 def read_replies(incomings: Iterable[Incoming]) -> list[tuple[str, bytes]]:

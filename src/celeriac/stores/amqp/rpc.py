@@ -8,7 +8,7 @@ import msgspec
 
 from celeriac.stores.amqp.capabilities import CAPABILITIES
 from celeriac.stores.amqp.mailbox import mailbox
-from celeriac.stores.amqp.replies import Replies, reply_of
+from celeriac.stores.amqp.replies import Replies, ReplyWriter
 from celeriac.stores.amqp.store import AmqpStore
 from celeriac.stores.options import StoreOptions
 from celeriac.stores.store import Outgoing, ResultRecord
@@ -32,7 +32,7 @@ class RpcStore(AmqpStore):
 
     def __init__(self, options: StoreOptions, results: StoreOptions) -> None:
         super().__init__(options, results)
-        self._results = results
+        self._writer = ReplyWriter(results.result_content, results.result_persistent)
         self._replies = Replies(self._receiving.channel, self._declarer.run, results.result_expires)
 
     async def publish(self, messages: Sequence[Outgoing]) -> None:
@@ -42,11 +42,8 @@ class RpcStore(AmqpStore):
 
     async def store_results(self, records: Sequence[ResultRecord]) -> None:
         """Send results to those who wait for them; a record without ``reply_to`` has nobody."""
-        mode = 2 if self._results.result_persistent else 1
-        content = self._results.result_content
-        await self._publisher.deliver(
-            [reply_of(each, each.reply_to, each.task_id, content, mode) for each in records if each.reply_to]
-        )
+        replies = [self._writer.write(each) for each in records if each.reply_to]
+        await self._publisher.reply(replies, persistent=self._writer.persistent)
 
     async def results(self, task_ids: Sequence[str]) -> list[bytes | None]:
         """The results that came to this process."""

@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from functools import partial
+from typing import Any
 
 import msgspec
 
@@ -21,7 +23,7 @@ from celeriac.stores.amqp.claims import Claims, Held
 from celeriac.stores.amqp.dead import letter
 from celeriac.stores.amqp.effects import replies_of_effects
 from celeriac.stores.amqp.publishing import Publisher
-from celeriac.stores.amqp.replies import address_of_reply, reply_of
+from celeriac.stores.amqp.replies import ReplyWriter
 from celeriac.stores.amqp.topology import Topology
 from celeriac.stores.amqp.translation import Marks, remarked
 from celeriac.stores.amqp.wire import Publication
@@ -56,7 +58,7 @@ class Settling:
         self._topology = topology
         self._publisher = publisher
         self._options = options
-        self._results = results
+        self._writer = None if results is None else ReplyWriter(results.result_content, results.result_persistent)
         self.acknowledging = Acknowledging(claims)
         self._under_way: dict[bytes, asyncio.Task[None]] = {}
 
@@ -67,50 +69,66 @@ class Settling:
             OperationalError, BrokerUnreachable: it is not known what was published; nothing of that is acknowledged.
         """
         refused: list[bytes] = []
-        plain: dict[Channel, list[int]] = {}
+        ended: list[Settlement] = []
         others: list[Settlement] = []
         said: set[bytes] = set()
         waited: list[asyncio.Task[None]] = []
-        claims, sends_results = self._claims, self._results is not None
+        claims, under_way = self._claims, self._under_way
         for settlement in settlements:
             claim = settlement.claim
             if settlement.disposition is Disposition.NONE:
                 others.append(settlement)
-            elif claim in self._under_way:
-                waited.append(self._under_way[claim])
+            elif claim in under_way:
+                waited.append(under_way[claim])
             elif claim in said:
                 continue
             elif claim not in claims:
                 refused.append(claim)
-            elif _only_ends(settlement, sends_results):
-                held = claims.pop(claim)
-                assert held is not None
-                plain.setdefault(held.channel, []).append(held.incoming.tag)
             else:
                 said.add(claim)
-                others.append(settlement)
-        for channel, tags in plain.items():
-            self.acknowledging.acknowledge(channel, tags)
+                (ended if _ends(settlement) else others).append(settlement)
+        answers = self._answers(ended)
+        if answers:
+            waited.append(self._begin(ended, self._answer(ended, answers)))
+        else:
+            self._end(ended)
         if others:
-            waited.append(self._begin(others))
+            waited.append(self._begin(others, self._settle_others(others)))
         for task in waited:
             await asyncio.shield(task)
         return refused
 
-    def _begin(self, settlements: Sequence[Settlement]) -> asyncio.Task[None]:
+    def _begin(self, settlements: Sequence[Settlement], work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Settle in a task of its own: a caller who is cancelled and settles again must not publish twice."""
-        task = asyncio.create_task(self._settle_others(settlements))
-        for settlement in settlements:
-            if settlement.claim:
-                self._under_way[settlement.claim] = task
-        task.add_done_callback(self._done)
+        task = asyncio.create_task(work)
+        claims = [settlement.claim for settlement in settlements if settlement.claim]
+        self._under_way.update(dict.fromkeys(claims, task))
+        task.add_done_callback(partial(self._done, claims))
         return task
 
-    def _done(self, task: asyncio.Task[None]) -> None:
-        for claim in [claim for claim, each in self._under_way.items() if each is task]:
-            del self._under_way[claim]
+    def _done(self, claims: Sequence[bytes], task: asyncio.Task[None]) -> None:
+        for claim in claims:
+            self._under_way.pop(claim, None)
         if not task.cancelled():
             task.exception()  # whoever waited has heard of it
+
+    def _answers(self, settlements: Sequence[Settlement]) -> list[Publication]:
+        """The results on their way to those who wait for them."""
+        if self._writer is None:
+            return []
+        answer, get = self._writer.answer, self._claims.get
+        answers: list[Publication] = []
+        for settlement in settlements:
+            if settlement.result is not None and (held := get(settlement.claim)) is not None:
+                written = answer(settlement.result, held.incoming.properties)
+                if written is not None:
+                    answers.append(written)
+        return answers
+
+    async def _answer(self, settlements: Sequence[Settlement], answers: Sequence[Publication]) -> None:
+        assert self._writer is not None
+        await self._publisher.reply(answers, persistent=self._writer.persistent)
+        self._end(settlements)
 
     async def _settle_others(self, settlements: Sequence[Settlement]) -> None:
         publications: list[Publication] = []
@@ -122,10 +140,10 @@ class Settling:
                     follow_ups[id(publication)] = settlement
                     publications.append(publication)
             held = self._claims.get(settlement.claim)
-            if settlement.result is not None and self._results is not None:
-                publications += _replies(settlement.result, held, self._results)
-            if settlement.effects is not None and self._results is not None:
-                publications += replies_of_effects(settlement.effects, held, self._results)
+            if settlement.result is not None and self._writer is not None:
+                publications += _replies(settlement.result, held, self._writer)
+            if settlement.effects is not None and self._writer is not None:
+                publications += replies_of_effects(settlement.effects, held, self._writer)
             if held is None:
                 continue
             if settlement.disposition is not Disposition.ACKNOWLEDGE and not self._keeps_place(settlement, held):
@@ -217,21 +235,16 @@ def _remarked(raw: bytes, marks: Marks) -> bytes:
         return raw
 
 
-def _only_ends(settlement: Settlement, sends_results: bool) -> bool:
-    """Nothing is to be published for it."""
+def _ends(settlement: Settlement) -> bool:
+    """Nothing but its result is to be published for it."""
     return (
-        settlement.disposition is Disposition.ACKNOWLEDGE
-        and not settlement.follow_ups
-        and ((settlement.result is None and settlement.effects is None) or not sends_results)
+        settlement.disposition is Disposition.ACKNOWLEDGE and not settlement.follow_ups and settlement.effects is None
     )
 
 
-def _replies(record: ResultRecord, held: Held | None, results: StoreOptions) -> list[Publication]:
+def _replies(record: ResultRecord, held: Held | None, writer: ReplyWriter) -> list[Publication]:
     """A result on its way to whoever waits for it; nothing when nobody does."""
-    reply_to, correlation_id = record.reply_to, record.task_id
-    if held is not None and not reply_to:
-        reply_to, correlation_id = address_of_reply(held.incoming.properties)
-    if not reply_to:
-        return []
-    mode = 2 if results.result_persistent else 1
-    return [reply_of(record, reply_to, correlation_id or record.task_id, results.result_content, mode)]
+    if held is not None:
+        written = writer.answer(record, held.incoming.properties)
+        return [] if written is None else [written]
+    return [writer.write(record)] if record.reply_to else []

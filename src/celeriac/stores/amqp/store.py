@@ -70,7 +70,9 @@ class AmqpStore:
         self._claims = Claims(incarnation)
         self._publisher = Publisher(self._publishing, topology, options)
         self._declarer = declarer = Declarer(self._receiving.channel, topology)
-        self._stream = Stream(self._receiving, self._publisher, declarer)
+        self._entries = Link(options, "revocations", outages=outages)
+        writer = Publisher(self._entries, topology, options)
+        self._stream = Stream(self._entries, writer, Declarer(self._entries.channel, topology))
         self._intake = Intake(self._receiving, self._claims, declarer, self._publisher)
         self._settling = Settling(self._claims, self._publisher, topology, options, results)
         timeout = float(str(options.transport_options.get("consumer_timeout", CONSUMER_TIMEOUT)))
@@ -106,7 +108,7 @@ class AmqpStore:
             pass  # the server does it when the connection ends
         await self._stream.close()
         await self._publisher.close()
-        await asyncio.gather(self._receiving.close(), self._publishing.close())
+        await asyncio.gather(self._receiving.close(), self._publishing.close(), self._entries.close())
 
     # -------------------------------------------------------------------------------------------------------- messages
 

@@ -10,6 +10,11 @@ too. Entries are JSON and say themselves until when they count:
 The count of revocations is 0 before the stream was read, then grows with the offset of the last one. Who asks for what
 is new, and does not know yet what has come by itself, is told that at once; only who knows all of it waits for the
 stream to be read to its end. So what a worker receives never waits for a stream that cannot be read.
+
+A stream is read from a replica on the very node that we are connected to, and not every node has one: one that joined
+later, or one that was down when the stream was made. RabbitMQ 3.10 then says so, or is silent for 15 seconds and closes
+the whole connection; it does the same to who writes there. So the stream has a connection of its own, which goes from
+node to node until it can be read and written.
 """
 
 from __future__ import annotations
@@ -32,6 +37,7 @@ from celeriac.stores.amqp.link import Link
 from celeriac.stores.amqp.names import REVOCATION_STREAM
 from celeriac.stores.amqp.properties import Properties
 from celeriac.stores.amqp.publishing import Publisher
+from celeriac.stores.amqp.tasks import take_note
 from celeriac.stores.amqp.topology import STREAM
 from celeriac.stores.amqp.wire import Incoming, Publication
 from celeriac.stores.store import Revocation
@@ -43,7 +49,13 @@ logger = logging.getLogger("celeriac.stores.amqp")
 _OFFSET: Final = "x-stream-offset"
 _PREFETCH: Final = 500
 _ATTACH_AGAIN: Final = 0.1
-"""Seconds before a stream that could not be read is tried again."""
+"""Seconds before a stream that could not be read is tried again, the first time."""
+_LONGEST_PAUSE: Final = 2.0
+"""Seconds at most between two attempts."""
+_ATTACH_TIMEOUT: Final = 3.0
+"""Seconds for a node to begin; one whose replica does not run is silent."""
+_WRITE_TIMEOUT: Final = 3.0
+"""Seconds for a node to take entries, before another one is asked; entries that are there twice do no harm."""
 _READ_TIMEOUT: Final = 5.0
 """Seconds for reading to the end; the caller tries again later."""
 _PERSISTENT: Final = 2
@@ -71,19 +83,17 @@ def revocation_entries(revocations: Iterable[Revocation], lifetime: float) -> li
     ]
 
 
-def _heard(attaching: asyncio.Task[None]) -> None:
-    """Take note of how it ended: those who waited for it may have given up before."""
-    if not attaching.cancelled():
-        attaching.exception()
+class _Silent(Disconnected):
+    """The node does not say whether it lets us read."""
 
 
 class Stream:
     """Reads and writes the stream for one store.
 
     Args:
-        link: to read over.
-        publisher: writes.
-        declarer: makes the stream.
+        link: of nobody else's: it is led to another node when this one cannot read or write the stream.
+        publisher: writes, over the same link, and is closed with the stream.
+        declarer: makes the stream, over the same link.
     """
 
     def __init__(self, link: Link, publisher: Publisher, declarer: Declarer) -> None:
@@ -93,6 +103,9 @@ class Stream:
         self._channel: Channel | None = None
         self._attaching: asyncio.Task[None] | None = None
         self._made = False
+        self._pause = 0.0
+        self._said = False
+        self._reason: OperationalError | None = None
         self._next = 0
         self._before = 1
         self._revocations: dict[str, tuple[int, float, Revocation]] = {}
@@ -115,7 +128,13 @@ class Stream:
         await self._write([broadcast_entry(payload)])
 
     async def _write(self, entries: list[Publication]) -> None:
-        failures = await self._publisher.deliver(entries)
+        try:
+            async with asyncio.timeout(_WRITE_TIMEOUT):
+                failures = await self._publisher.deliver(entries)
+        except TimeoutError:
+            if self._link.blocked is None:
+                self._link.leave()
+            failures = await self._publisher.deliver(entries)
         if failures:
             self._made = False
             raise failures[0][1]
@@ -149,9 +168,10 @@ class Stream:
                 while not await self._read_to_end():
                     pass
         except TimeoutError:
+            reason = f": {self._reason}" if self._pause else ""
             raise OperationalError(
                 f"{self._link.place}: the stream {REVOCATION_STREAM!r} could not be read within "
-                f"{_READ_TIMEOUT:g} seconds"
+                f"{_READ_TIMEOUT:g} seconds{reason}"
             ) from None
 
     async def _read_to_end(self) -> bool:
@@ -162,9 +182,7 @@ class Stream:
             await self._attach()
             await self._write([entry({"mark": mark})])
             return await future
-        except Disconnected as error:
-            if isinstance(error, ChannelClosed) and not error.is_missing:
-                raise
+        except Disconnected:
             await asyncio.sleep(_ATTACH_AGAIN)
             return False
         finally:
@@ -176,26 +194,52 @@ class Stream:
             return
         if self._attaching is None or self._attaching.done():
             self._attaching = asyncio.create_task(self._begin())
-            self._attaching.add_done_callback(_heard)
+            self._attaching.add_done_callback(take_note)
         await asyncio.shield(self._attaching)
 
     async def _begin(self) -> None:
-        await self._make()
+        """Begin to read, not too soon after it failed."""
+        if self._pause:
+            await asyncio.sleep(self._pause)
         channel = await self._link.channel()
+        try:
+            async with asyncio.timeout(_ATTACH_TIMEOUT):
+                await self._make()
+                await self._consume(channel)
+        except TimeoutError:
+            error = _Silent(f"the server did not answer within {_ATTACH_TIMEOUT:g} seconds")
+            self._failed(error)
+            raise error from None
+        except OperationalError as problem:
+            self._failed(problem)
+            channel.close()
+            raise
+        if self._said:
+            logger.info("%s: the stream %r is read again", self._link.place, REVOCATION_STREAM)
+        self._pause, self._said = 0.0, False
+
+    async def _consume(self, channel: Channel) -> None:
         channel.on_closed = self._broke
         offset: Any = self._next if self._next else "first"
         self._channel = channel
-        try:
-            await channel.consume(
-                REVOCATION_STREAM,
-                self._arrived,
-                prefetch=_PREFETCH,
-                arguments={_OFFSET: offset},
-                on_cancelled=lambda _: self._ended(),
-            )
-        except ChannelClosed as error:
-            self._made = self._made and not error.is_missing
-            raise
+        await channel.consume(
+            REVOCATION_STREAM,
+            self._arrived,
+            prefetch=_PREFETCH,
+            arguments={_OFFSET: offset},
+            on_cancelled=lambda _: self._ended(),
+        )
+
+    def _failed(self, error: OperationalError) -> None:
+        """Another node may have the replica that this one has not; a stream that was deleted is just made again."""
+        self._made, self._reason = False, error
+        if self._pause or not (isinstance(error, ChannelClosed) and error.is_missing):
+            self._link.leave()
+        # That connections break is said by the link.
+        if self._pause and not self._said and isinstance(error, (ChannelClosed, _Silent)):
+            self._said = True
+            logger.warning("revocations cannot be read, trying other nodes of %s: %s", self._link.place, error)
+        self._pause = min(2 * self._pause, _LONGEST_PAUSE) or _ATTACH_AGAIN
 
     def _ended(self) -> None:
         """The stream was deleted: it begins anew, and the count goes on."""
@@ -268,6 +312,7 @@ class Stream:
     async def close(self) -> None:
         """End what waits."""
         self._closed = True
+        await self._publisher.close()
         for inbox in self._inboxes:
             inbox.put_nowait(None)
         if self._attaching is not None and not self._attaching.done():

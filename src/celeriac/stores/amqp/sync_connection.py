@@ -35,6 +35,10 @@ _SILENCE: Final = 1.5
 """Heartbeats that may be missing while we listen."""
 _LONGEST: Final = 86400.0
 """Seconds; sockets refuse a timeout that is endless, and whoever waits so long asks again."""
+_SLACK: Final = 1.005
+_LATEST: Final = 1.01
+"""A socket's timeout may be so many times what is left: setting it costs a system call, and calls that follow each
+other have about the same time."""
 _GOODBYE: Final = 0.1
 """Seconds for the last frame to leave; the server does without it, too."""
 
@@ -78,6 +82,7 @@ class SyncConnection:
         self.blocked: str | None = None
         self.items: deque[Item] = deque()
         self.used = self._sent = self._heard = time.monotonic()
+        self._timeout = 0.0
         self._parser: Final = Parser()
         self._handshake: Handshake | None = Handshake(address, node, name, heartbeat, force_heartbeat=True)
         self.socket: Final = _connected(node, deadline)
@@ -100,7 +105,7 @@ class SyncConnection:
 
     def send(self, frames: bytes, deadline: float) -> None:
         """Write everything."""
-        self.socket.settimeout(left_until(deadline))
+        self._bound(deadline)
         self.socket.sendall(frames)
         self._sent = time.monotonic()
 
@@ -111,11 +116,19 @@ class SyncConnection:
             OSError: TimeoutError among them.
             Disconnected: the server closed the connection, or broke the protocol.
         """
-        self.socket.settimeout(left_until(deadline))
+        self._bound(deadline)
         self._take(self.socket.recv(_CHUNK))
+
+    def _bound(self, deadline: float) -> None:
+        """Have the next operation of the socket end at the deadline."""
+        left = left_until(deadline)
+        if not left <= self._timeout <= left * _LATEST:
+            self._timeout = left * _SLACK
+            self.socket.settimeout(self._timeout)
 
     def read_what_is_there(self) -> None:
         """As :meth:`read`, without waiting."""
+        self._timeout = 0.0
         self.socket.settimeout(0)
         with contextlib.suppress(BlockingIOError, ssl.SSLWantReadError):
             while True:
@@ -179,6 +192,7 @@ class SyncConnection:
     def close(self) -> None:
         """Say goodbye, so that the server need not complain in its log, and close the socket."""
         with contextlib.suppress(OSError):
+            self._timeout = 0.0
             self.socket.settimeout(_GOODBYE)
             self.socket.sendall(CONNECTION_CLOSE)
         self.drop()

@@ -11,7 +11,7 @@ from typing import Final
 from celeriac.stores.amqp.declaring import request_of
 from celeriac.stores.amqp.errors import Disconnected
 from celeriac.stores.amqp.mailbox import mailbox
-from celeriac.stores.amqp.replies import made_reply_queue, read_replies, reply_of, timed_out
+from celeriac.stores.amqp.replies import ReplyWriter, made_reply_queue, read_replies, timed_out
 from celeriac.stores.amqp.rpc import RPC_CAPABILITIES
 from celeriac.stores.amqp.sync import SyncAmqpStore
 from celeriac.stores.amqp.sync_channel import SyncChannel
@@ -33,6 +33,7 @@ class SyncRpcStore(SyncAmqpStore):
     def __init__(self, options: StoreOptions, results: StoreOptions) -> None:
         super().__init__(options)
         self._results = results
+        self._writer = ReplyWriter(results.result_content, results.result_persistent)
         self._connections = SyncPool(options, "celeriac replies")
         self._reading = threading.Lock()
         self._reader: SyncChannel | None = None
@@ -55,9 +56,7 @@ class SyncRpcStore(SyncAmqpStore):
 
     def store_results(self, records: Sequence[ResultRecord]) -> None:
         """Send results to those who wait for them; a record without ``reply_to`` has nobody."""
-        mode = 2 if self._results.result_persistent else 1
-        content = self._results.result_content
-        found = [reply_of(each, each.reply_to, each.task_id, content, mode) for each in records if each.reply_to]
+        found = [self._writer.write(each) for each in records if each.reply_to]
         if found:
             self._pool.publish(found)
 

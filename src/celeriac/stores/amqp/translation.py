@@ -19,7 +19,7 @@ from celeriac.serialization.json import decode as decode_typed_json
 from celeriac.serialization.json import encode as encode_typed_json
 from celeriac.stores.amqp.names import GRANTED, HOLDS, LOSSES, OWN_EXCHANGES, OWN_HEADERS
 from celeriac.stores.amqp.properties import Properties
-from celeriac.stores.amqp.usual import usual_payload
+from celeriac.stores.amqp.usual import usual_content, usual_payload
 from celeriac.stores.amqp.wire import Incoming
 
 __all__ = ["NO_MARKS", "Content", "Marks", "content_of", "payload_of", "read", "remarked", "visible"]
@@ -69,6 +69,9 @@ def content_of(payload: bytes) -> Content:
         CorruptMessage: the payload is no envelope.
         EncodeError: a header's value fits in no AMQP table.
     """
+    usual = usual_content(payload)
+    if usual is not None:
+        return Content(*usual)
     message = envelope.decode(payload)
     headers, given = message.headers, message.properties
     if _TYPED in payload:
@@ -106,7 +109,7 @@ def read(incoming: Incoming, queue: str = "") -> tuple[bytes, Marks]:
     What is no message, or one without headers, becomes a payload that admission refuses with a reason.
     """
     is_ours = incoming.exchange.startswith(OWN_EXCHANGES)
-    if not is_ours and (payload := usual_payload(incoming)) is not None:
+    if not (is_ours or incoming.redelivered) and (payload := usual_payload(incoming)) is not None:
         return payload, NO_MARKS
     try:
         properties = Properties.decode(incoming.properties)
@@ -143,6 +146,8 @@ def payload_of(properties: Properties, headers: dict[str, Any], incoming: Incomi
         "exchange": "" if queue else incoming.exchange,
         "routing_key": queue or incoming.routing_key,
     }
+    if incoming.redelivered:
+        made["delivery_info"]["redelivered"] = True  # as kombu's virtual transports say it (protocol.md, section 4)
     made["priority"] = properties.priority or 0
     made["body_encoding"] = "base64"
     made["delivery_tag"] = properties.message_id or ""

@@ -12,9 +12,14 @@ __all__ = ["RecordTable"]
 
 
 class RecordTable:
-    """Follow-ups by the identity of their settlement. Not thread-safe: the state locks around it."""
+    """Follow-ups by the identity of their settlement. Not thread-safe: the state locks around it.
 
-    def __init__(self) -> None:
+    Args:
+        lifetime: of a record, seconds.
+    """
+
+    def __init__(self, lifetime: float = RECORD_LIFETIME) -> None:
+        self._lifetime = lifetime
         #: In the order in which they expire, since all live for the same time.
         self._records: OrderedDict[str, tuple[float, list[Outgoing]]] = OrderedDict()
 
@@ -27,5 +32,5 @@ class RecordTable:
 
     def store(self, identity: str, follow_ups: Sequence[Outgoing], now: float) -> None:
         """Write a record; without follow-ups it says that they are published."""
-        self._records[identity] = (now + RECORD_LIFETIME, list(follow_ups))
+        self._records[identity] = (now + self._lifetime, list(follow_ups))
         self._records.move_to_end(identity)

@@ -27,6 +27,7 @@ from celeriac.stores.memory.results import ResultTable, ResultWait
 from celeriac.stores.memory.revoked import RevocationLog
 from celeriac.stores.memory.waiting import Waiter
 from celeriac.stores.options import StoreOptions
+from celeriac.stores.records import COPY_LIFETIME, is_followed_once
 from celeriac.stores.store import (
     REVOCATIONS,
     Completed,
@@ -91,6 +92,7 @@ class State:
         self._receivers: dict[str, set[Waiter]] = {}
         self._results = ResultTable()
         self._records = RecordTable()
+        self._followed = RecordTable(COPY_LIFETIME)
         self._result_waiters: set[Waiter] = set()
         self._dead = DeadLetters()
         self._revocations = RevocationLog()
@@ -417,6 +419,10 @@ class State:
             if entry is None:
                 return False
             self._dispose(holder, entry, settlement, now)
+        if is_followed_once(settlement):
+            if self._followed.find(settlement.identity, now) is not None:
+                return True
+            self._followed.store(settlement.identity, (), now)
         if settlement.result is not None:
             self._results.store(settlement.result, now)
         if settlement.effects is not None:

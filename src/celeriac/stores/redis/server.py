@@ -224,17 +224,15 @@ class Server:
         if self._moved is None:
             self._moved = asyncio.get_running_loop().create_future()
         task, moved = asyncio.ensure_future(attempt), self._moved
+        waited: set[asyncio.Future[Any]] = {task, moved}
         try:
-            waited: set[asyncio.Future[Any]] = {task, moved}
             await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
-            if task.done():
-                return task.result()
-        finally:
-            if not task.done():
-                task.cancel()
-                await asyncio.wait({task})
-                if not task.cancelled() and task.exception() is None:
-                    task.result().abort()  # it was made at the very moment
+        except asyncio.CancelledError:
+            await _dropped(task)
+            raise
+        if task.done():
+            return task.result()
+        await _dropped(task)
         raise Disconnected("the data is on another server by now")
 
     # -------------------------------------------------------------------------------------------------- on its way
@@ -270,3 +268,11 @@ class Server:
 def _seconds(timeout: Any) -> float:
     """A time limit that may be missing."""
     return float(timeout) if timeout else float("inf")
+
+
+async def _dropped(attempt: asyncio.Task[Connection]) -> None:
+    """End an attempt to connect, which may have succeeded or failed at this very moment."""
+    attempt.cancel()
+    await asyncio.wait({attempt})
+    if not attempt.cancelled() and attempt.exception() is None:
+        attempt.result().abort()

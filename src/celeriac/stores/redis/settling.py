@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from celeriac.envelope import PRIORITY_MAX
+from celeriac.stores import records
 from celeriac.stores.chords import size_of as size_of_effects
 from celeriac.stores.redis.claiming import Home
 from celeriac.stores.redis.keys import Keys
@@ -38,6 +39,8 @@ BATCH_SIZE: Final = 256
 """Settlements in one script at most: it holds up the server for about 3 ms."""
 BATCH_BYTES: Final = 1 << 20
 """Bytes in one script at most; a larger settlement travels alone, on a connection of its own."""
+_ONCE: Final = 5
+"""Arguments of the operation O."""
 _PLAIN: Final = frozenset({Disposition.ACKNOWLEDGE, Disposition.NONE})
 ENVELOPE_NEEDED: Final = frozenset(
     {Disposition.HOLD, Disposition.GIVE_BACK, Disposition.REDELIVER, Disposition.DEAD_LETTER}
@@ -152,6 +155,16 @@ class Encoder:
             place = self.place("l", keys.list_of(queue, keys.step_of(message.priority)))
             self.operations += (b"P", owner, place, message.payload)
 
+    def once(self, owner: int, identity: str) -> None:
+        """What follows, up to :meth:`end_once`, is done unless it was done for that identity before."""
+        place = self.place("-", self.context.keys.recorded(identity))
+        self.operations += (b"O", owner, place, milliseconds(records.COPY_LIFETIME), 0)
+
+    def end_once(self, begin: int) -> None:
+        """That operation, which began at this place, reaches to here."""
+        after = begin + _ONCE
+        self.operations[after - 1] = len(self.operations) - after
+
     def result(self, owner: int, record: ResultRecord, check: bool) -> None:
         place = self.place("-", self.context.keys.result(record.task_id))
         lifetime = "" if record.expires is None else milliseconds(record.expires)
@@ -185,6 +198,7 @@ def _is_plain(settlement: Settlement, lifetime: float | None, context: Context) 
         and record.expires is not None
         and record.expires == lifetime
         and settlement.claim not in context.redelivered
+        and not (settlement.follow_ups and records.is_followed_once(settlement))
     )
 
 
@@ -249,6 +263,10 @@ def encode(settlements: Sequence[Settlement], context: Context) -> Batch:
 
 def _encode_effects(encoder: Encoder, owner: int, settlement: Settlement, with_result: bool) -> None:
     """Result, effects and follow-ups of one settlement."""
+    operations = encoder.operations
+    begin = len(operations) if records.is_followed_once(settlement) else None
+    if begin is not None:
+        encoder.once(owner, settlement.identity)
     record = settlement.result
     if record is not None and with_result:
         redelivered = settlement.claim in encoder.context.redelivered
@@ -257,3 +275,5 @@ def _encode_effects(encoder: Encoder, owner: int, settlement: Settlement, with_r
         encode_effects(encoder, owner, settlement.effects, chord_lifetime(record))
     for message in settlement.follow_ups:
         encoder.publish(owner, message)
+    if begin is not None:
+        encoder.end_once(begin)

@@ -1,4 +1,4 @@
-"""Records of settlements, where messages are with a broker elsewhere."""
+"""Records of settlements: follow-ups that a broker elsewhere is to publish, and that some are published here."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from celeriac.stores.sqlite import results, statements, workflows
 from celeriac.stores.sqlite.transaction import Transaction, insert, json_array
 from celeriac.stores.store import Completed, Outgoing, Recorded, ResultRecord, Settlement
 
-__all__ = ["record"]
+__all__ = ["record", "without_copies"]
 
 _SQL: Final = statements.load("settled")
 
@@ -48,6 +48,23 @@ def record(transaction: Transaction, settlements: Sequence[Settlement], publishe
 def _results_of(settlement: Settlement) -> list[ResultRecord]:
     found = [] if settlement.result is None else [settlement.result]
     return found if settlement.effects is None else [*found, *settlement.effects.results]
+
+
+def without_copies(transaction: Transaction, settlements: Sequence[Settlement]) -> list[Settlement]:
+    """Those that are not of a copy of a message whose follow-ups are published already; the others are remembered."""
+    known = set(_known(transaction, [each.identity for each in settlements if records.is_followed_once(each)]))
+    expires = transaction.now + records.COPY_LIFETIME
+    fresh: list[tuple[str, None, float]] = []
+    kept: list[Settlement] = []
+    for settlement in settlements:
+        if records.is_followed_once(settlement):
+            if settlement.identity in known:
+                continue
+            known.add(settlement.identity)
+            fresh.append((settlement.identity, None, expires))
+        kept.append(settlement)
+    insert(transaction, _SQL["store"], fresh)
+    return kept
 
 
 def _known(transaction: Transaction, identities: list[str]) -> dict[str, list[Outgoing]]:

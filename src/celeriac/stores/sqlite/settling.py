@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from celeriac.stores.options import StoreOptions
-from celeriac.stores.sqlite import claiming, dead, publishing, results, statements, workflows
+from celeriac.stores.sqlite import claiming, dead, publishing, recording, results, statements, workflows
 from celeriac.stores.sqlite.transaction import Transaction, json_array
-from celeriac.stores.store import Disposition, Effects, Outgoing, ResultRecord, Settlement
+from celeriac.stores.store import Disposition, Settlement
 
 __all__ = ["settle"]
 
@@ -19,9 +19,7 @@ def settle(transaction: Transaction, options: StoreOptions, settlements: Sequenc
     """Settle each, or nothing of it when its lease was lost; returns the claims of those."""
     refused: list[bytes] = []
     done: list[int] = []
-    records: list[ResultRecord] = []
-    follow_ups: list[Outgoing] = []
-    effects: list[Effects] = []
+    effective: list[Settlement] = []
     ended = claiming.end(transaction, [each.claim for each in settlements])
     for settlement in settlements:
         if settlement.disposition is not Disposition.NONE:
@@ -31,23 +29,29 @@ def settle(transaction: Transaction, options: StoreOptions, settlements: Sequenc
                 continue
             if _leaves(transaction, options, settlement, message_id):
                 done.append(message_id)
-        if settlement.result is not None:
-            records.append(settlement.result)
-        follow_ups += settlement.follow_ups
-        if settlement.effects is not None:
-            effects.append(settlement.effects)
+        effective.append(settlement)
     if len(done) == 1:
         transaction.execute(_SQL["delete_one"], done)
     elif done:
         transaction.execute(_SQL["delete"], (json_array(done),))
-    if effects:
-        follow_ups[:0] = workflows.apply(transaction, effects)
-        records += [record for each in effects for record in each.results]
-    if records:
-        results.store(transaction, records)
-    if follow_ups:
-        publishing.publish(transaction, follow_ups)
+    _store(transaction, effective)
     return refused
+
+
+def _store(transaction: Transaction, settlements: list[Settlement]) -> None:
+    """What follows from settlements that took effect."""
+    effects = [each.effects for each in settlements if each.effects is not None]
+    if effects or any(each.follow_ups for each in settlements):
+        settlements = recording.without_copies(transaction, settlements)
+        effects = [each.effects for each in settlements if each.effects is not None]
+        completions = workflows.apply(transaction, effects) if effects else []
+        follow_ups = completions + [message for each in settlements for message in each.follow_ups]
+        if follow_ups:
+            publishing.publish(transaction, follow_ups)
+    documents = [each.result for each in settlements if each.result is not None]
+    documents += [record for each in effects for record in each.results]
+    if documents:
+        results.store(transaction, documents)
 
 
 def _leaves(transaction: Transaction, options: StoreOptions, settlement: Settlement, message_id: int) -> bool:

@@ -18,6 +18,7 @@
 --   K key digit due delay granted counted   hold; due '' means delay seconds from now
 --   D key queue reason             dead letter; key is the hash, the next ones its index and its counts by queue
 --   F tag                          forget what is known about a message
+--   O key lifetime rest            remember in key that the next arguments (that many) were obeyed; if it says so, skip them
 --   C key identity score member size lifetime skipped   count a chord's part (see chords.lua); as many arguments as
 --                                  `skipped` says follow for its completion, and are skipped when it is not complete
 --   A key count lifetime identity  members were added to a chord
@@ -134,6 +135,9 @@ local function operations_by_letter() local chords = workflows() return {
     call('HINCRBY', KEYS[key + 2], ARGV[p + 3], 1)
   end},
   F = {3, function(p) call('HDEL', KEYS[4], ARGV[p + 2]) end},
+  O = {5, function(p)
+    if not call('SET', KEYS[special + ARGV[p + 2]], '', 'NX', 'PX', ARGV[p + 3]) then return tonumber(ARGV[p + 4]) end
+  end},
   C = {9, function(p)
     local key = special + ARGV[p + 2]
     local outcome = chords.count(key, ARGV[p + 3], ARGV[p + 4], ARGV[p + 5], ARGV[p + 6], ARGV[p + 7])

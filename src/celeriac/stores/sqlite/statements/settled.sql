@@ -1,4 +1,4 @@
--- Records of settlements whose follow-ups another broker publishes.
+-- Records of settlements: follow-ups that another broker publishes, and that some are published here (COPY_LIFETIME).
 
 -- name: find
 -- Arguments: a JSON array of identities, now. Returns (identity, follow_ups), follow_ups NULL once they are published.
