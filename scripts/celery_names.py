@@ -67,8 +67,8 @@ def find(module: str, name: str) -> Found:
         if member:
             return _member(module, head, owner, member)
         found = getattr(importlib.import_module(module), name)
-        if isinstance(found, type) and isinstance(getattr(found, "absence", None), Absence):
-            return _missing(found.absence)  # type: ignore[attr-defined]  # a stand-in
+        if issubclass(type(found), type) and isinstance(getattr(found, "absence", None), Absence):
+            return _missing(found.absence)  # a stand-in
         return Found(_whose(module, found))
     except (NameNotProvided, NotProvided) as error:
         return _missing(error.absence)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
-__all__ = ["Call", "Chain", "Chord", "Errback", "Group", "Map", "Plan", "labels_of"]
+__all__ = ["Call", "Chain", "Chord", "Errback", "Group", "Map", "Plan", "calls_of"]
 
 
 @dataclass(frozen=True)
 class Errback:
-    """Something that is called after a failure. Calls of it are told apart by ``label``.
+    """What is called after a failure.
 
     Attributes:
+        label: tells it from others.
         style: ``"old"`` takes the failed task's id, ``"new"`` the request, the exception and the traceback.
     """
 
@@ -27,7 +27,7 @@ class Call:
 
     Attributes:
         label: names it.
-        does: what its value is made of: ``"mix"``, ``"add"``, ``"concat"`` or ``"same"``, see ``tests.canvas.values``.
+        does: what its value is made of: ``"mix"``, ``"add"``, ``"concat"`` or ``"same"``, see :mod:`.values`.
         args: its own arguments, behind those that it is given.
         immutable: it is given none.
         fate: ``"ends"``, ``"fails"``, ``"rejects"``, ``"ignores"``, ``"revoked"``, ``"expired"`` or ``"lost"``.
@@ -51,11 +51,11 @@ class Call:
 
 @dataclass(frozen=True)
 class Map:
-    """One task for many items: ``"map"``, ``"starmap"``, or ``"chunks"`` of ``size``."""
+    """One task for many items: ``"map"``, ``"starmap"``, or ``"chunks"`` of ``size`` of them."""
 
     label: int
     kind: str
-    items: tuple[int, ...]
+    items: tuple[tuple[int, ...], ...]
     size: int = 1
     links: tuple[Plan, ...] = ()
     errbacks: tuple[Errback, ...] = ()
@@ -73,7 +73,7 @@ class Chain:
 
 @dataclass(frozen=True)
 class Group:
-    """Members side by side. ``form`` is how they are given: ``"list"``, ``"generator"`` or ``"arguments"``."""
+    """Members side by side, given as a ``"list"``, a ``"generator"`` or as ``"arguments"``."""
 
     members: tuple[Plan, ...]
     form: str = "list"
@@ -83,7 +83,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Chord:
-    """A header of members, and a body for the list of their results; ``form`` as of a group, or ``"call"``."""
+    """A header of members, given as a group is or as a ``"group"``, and a body for the list of their results."""
 
     header: tuple[Plan, ...]
     body: Plan
@@ -95,11 +95,20 @@ class Chord:
 Plan = Call | Map | Chain | Group | Chord
 
 
-def labels_of(plan: Any) -> Iterator[Call | Map]:
-    """Every call and map in a plan, with those that are linked to others or replace them."""
-    if isinstance(plan, (Call, Map)):
-        yield plan
-    for name in ("replaced_by", "links", "steps", "members", "header", "body"):
-        found = getattr(plan, name, None)
-        for each in found if isinstance(found, tuple) else [found] if found is not None else []:
-            yield from labels_of(each)
+def calls_of(plan: Plan) -> Iterator[Call | Map]:
+    """Every call and map in a plan, with those that are linked to others or run in their stead."""
+    inner: list[Plan] = list(plan.links)
+    match plan:
+        case Call():
+            yield plan
+            inner += [plan.replaced_by] if plan.replaced_by is not None else []
+        case Map():
+            yield plan
+        case Chain():
+            inner += plan.steps
+        case Group():
+            inner += plan.members
+        case Chord():
+            inner += [*plan.header, plan.body]
+    for each in inner:
+        yield from calls_of(each)

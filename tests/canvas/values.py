@@ -1,16 +1,16 @@
-"""What the tasks of plans return: small, and different for every difference in label, arguments or their order."""
+"""What the tasks of plans return: small, and another for every difference in label, arguments or their order."""
 
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Final
 from zlib import crc32
 
 __all__ = ["value_of"]
 
-LARGEST = 1_000_003
+LARGEST: Final = 1_000_003
 """Numbers stay below that."""
-LONGEST = 6
+LONGEST: Final = 6
 """Elements of a list that ``concat`` keeps."""
 
 

@@ -10,9 +10,11 @@ import sys
 import threading
 from typing import Any
 
+import celery
 from celery.exceptions import TaskRevokedError
 from celery.result import AsyncResult
 
+from tests.interop.canvas import build
 from tests.interop.theirs import app
 
 
@@ -30,6 +32,10 @@ class Client:
                 task_name, link_args, link_kwargs, immutable = options[name]
                 options[name] = app.signature(task_name, link_args, link_kwargs, immutable=immutable)
         return str(app.send_task(task, args, kwargs, **options).id)
+
+    def canvas(self, plan: list[Any], timeout: float) -> Any:
+        """The value of a workflow."""
+        return build(celery, app, plan).apply_async().get(timeout=timeout)
 
     def get(self, task_id: str, timeout: float) -> Any:
         """A result, as a value or as the error that getting it raises."""

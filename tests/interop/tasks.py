@@ -89,6 +89,29 @@ def register(app: Any, kind: str) -> None:
         return "nobody hears this"
 
     register_workflow_tasks(app, kind)
+    register_members(app, kind)
+
+
+def register_members(app: Any, kind: str) -> None:
+    """Register the tasks that workflows are made of."""
+
+    @app.task(name="interop.plus", bind=True)
+    def plus(self, x, y):
+        write(f"plus-{kind}", self.request.id)
+        return x + y
+
+    @app.task(name="interop.total", bind=True)
+    def total(self, values):
+        write("total", self.request.id)
+        return sum(values)
+
+    @app.task(name="interop.same")
+    def same(value):
+        return value
+
+    @app.task(name="interop.instead", bind=True)
+    def instead(self, x):
+        raise self.replace(app.signature("interop.plus", args=(x, 100)))
 
 
 def register_workflow_tasks(app: Any, kind: str) -> None:

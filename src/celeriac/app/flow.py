@@ -120,9 +120,7 @@ class Flow:
         following = options.pop("chain", None)
         if following:
             rest = [Signature.from_dict(each, self.app) for each in reversed(following)]
-            whole = Chain.of_steps([placed(signature, place or {}), *rest], self.app)
-            whole.freeze()
-            signature, place = whole, None
+            signature, place = self._followed(signature, rest), None
         own = {name: value for name, value in signature.options.items() if name not in _STRUCTURE}
         place = {**place_of(signature.options), **(place or {})}
         options = {**own, **options}
@@ -132,6 +130,19 @@ class Flow:
             self._add_group(signature, args, kwargs, options, place)
         else:
             self._add_chord(signature, args, kwargs, options, place)
+
+    def _followed(self, signature: Signature, rest: list[Signature]) -> Signature:
+        """A workflow that goes on with further steps: a chord does so from its body."""
+        owner = signature if isinstance(signature, chord) else None
+        first = owner.body if owner is not None else signature
+        assert first is not None  # else freezing had refused it
+        steps = first.tasks if isinstance(first, Chain) else [first]
+        whole = Chain.of_steps([*steps, *rest], self.app)
+        whole.freeze()
+        if owner is None:
+            return whole
+        owner.body = whole
+        return owner
 
     def _add_task(
         self, call: Signature, args: Any, kwargs: dict[str, Any] | None, options: dict[str, Any], place: Place

@@ -77,9 +77,10 @@ class Chain(Signature):
     def unchain_tasks(self) -> list[Signature]:
         """Copies of the steps: the last has the chain's callbacks, each its errbacks."""
         steps = [each.clone() for each in self.tasks]
-        if steps:
+        last = next((each for each in reversed(steps) if not each.is_empty()), None)
+        if last is not None:
             for callback in listed(self.options.get("link")):
-                steps[-1].link_end(callback)
+                last.link_end(callback)
         for errback in listed(self.options.get("link_error")):
             for each in steps:
                 each.link_error(errback)
@@ -89,7 +90,14 @@ class Chain(Signature):
         """The steps as they are to be sent: folded, and the links where they belong."""
         if self.frozen and not self.has_links():
             return list(self.tasks)
-        return folded(self.own_steps(), self.own_app)
+        steps = folded(self.own_steps(), self.own_app)
+        while len(steps) > 1 and steps[-1].is_empty():  # a group that nothing follows
+            steps.pop()
+        return steps
+
+    def is_empty(self) -> bool:
+        """It has no steps, or only empty ones."""
+        return all(each.is_empty() for each in self.tasks)
 
     def link_end(self, callback: Any) -> None:
         """Link to the last step; where that is a group, to each of its members."""

@@ -85,7 +85,7 @@ def _append(row: list[Signature], step: Signature, whole: bool) -> None:
     if type(last) is group:
         if type(step) is not group or step.tasks:
             row[-1] = chord(last, body=step, app=last.own_app)
-    elif isinstance(last, chord) and (last.body is None or last.body.ends_in_group()):
+    elif isinstance(last, chord) and (last.body is None or last.body.is_empty() or last.body.ends_in_group()):
         _continue(last, step)
     elif type(step) is group and len(step.tasks) < 2:
         _append_small(row, step, whole)
@@ -115,7 +115,7 @@ def _continue(owner: chord, step: Signature) -> None:
     from celeriac.canvas.chain import Chain
 
     body = owner.body
-    if body is None:
+    if body is None or (isinstance(body, Chain) and body.is_empty()):
         owner.body = step
     elif isinstance(body, Chain) and not body.has_links():
         tasks = body.tasks

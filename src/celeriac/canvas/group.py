@@ -81,7 +81,6 @@ class group(Signature):  # noqa: N801 - the name is Celery's
 
         Chunks are groups; empty chains are nothing.
         """
-        from celeriac.canvas.chain import Chain
         from celeriac.canvas.maps import chunks
 
         found: list[Signature] = []
@@ -89,7 +88,7 @@ class group(Signature):  # noqa: N801 - the name is Celery's
             step = each.group() if isinstance(each, chunks) else each
             if isinstance(step, group):
                 found += step._with_options(step.members())
-            elif not isinstance(step, Chain) or step.tasks:
+            elif not step.is_empty():
                 found.append(step)
         return found
 
@@ -140,6 +139,10 @@ class group(Signature):  # noqa: N801 - the name is Celery's
         for errback in listed(self.options.get("link_error")):
             for each in members:
                 each.link_error(errback)
+
+    def is_empty(self) -> bool:
+        """It has no members."""
+        return not self.members()
 
     def completions(self) -> int:
         """Those of all members."""

@@ -278,6 +278,10 @@ class Signature(dict[str, Any]):
         """How many tasks must end until it is done, for the chord that waits for it."""
         return 1
 
+    def is_empty(self) -> bool:
+        """There is nothing in it to run."""
+        return False
+
     def ends_in_group(self) -> bool:
         """Its result is a list, of the members of a group."""
         return False

@@ -48,8 +48,10 @@ class Rdb(Pdb):
         self.say(f"rdb: listening on {host}:{self.port}; connect with: telnet {host} {self.port}")
         self._client, address = self._listener.accept()
         self.say(f"rdb: {address[0]}:{address[1]} is connected")
-        self._handle = self._client.makefile("rw", encoding="utf-8")
-        super().__init__(completekey="tab", stdin=self._handle, stdout=self._handle)
+        # Two files: one for both forgets what it has read ahead whenever it writes.
+        self._input = self._client.makefile("r", encoding="utf-8")
+        self._output = self._client.makefile("w", encoding="utf-8")
+        super().__init__(completekey="tab", stdin=self._input, stdout=self._output)
 
     def get_avail_port(
         self, host: str, port: int, search_limit: int = PORTS, skew: int = 0
@@ -81,7 +83,7 @@ class Rdb(Pdb):
         if not self.active:
             return
         self.active = False
-        for each in (self._handle, self._client, self._listener):
+        for each in (self._input, self._output, self._client, self._listener):
             each.close()
         _current.clear()
         self.say("rdb: the session is over")

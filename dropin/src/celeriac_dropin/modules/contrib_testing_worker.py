@@ -11,6 +11,7 @@ from celeriac.exceptions import UnsupportedOption
 from celeriac.result import allow_join_result
 from celeriac.signals import Signal
 from celeriac.testing.running import run_worker
+from celeriac.worker.traits import read_traits
 from celeriac_dropin.absences import WORKER_PARTS, missing
 from celeriac_dropin.modules.utils_log import mlevel
 
@@ -58,12 +59,14 @@ class TestWorkController:
         return self.worker.options.hostname
 
     def reload(self, modules: Any = None, reload: bool = False, reloader: Any = None) -> None:
-        """Import the modules with tasks again, those that are new: tasks that were defined since are known anyway."""
+        """Import modules with tasks that are new, and let the worker know tasks that were defined since it began."""
         if reload or reloader is not None:
             raise UnsupportedOption("reload() does not replace modules: start another worker")
         for module in modules or ():
             self.app.loader.import_task_module(module)  # type: ignore[attr-defined]  # a loader of ours
         self.app.loader.import_default_modules()
+        traits = self.worker.admission.traits
+        traits.update({name: each for name, each in read_traits(self.app).items() if name not in traits})
 
     def stop(self) -> None:
         """Tell it to finish what runs, and to end."""
