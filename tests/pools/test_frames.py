@@ -23,7 +23,7 @@ from celeriac.pools.frames import (
     decode_works,
 )
 from celeriac.pools.pool import Kind, Outcome, Work
-from celeriac.stores.store import ChordPart, Outgoing
+from celeriac.stores.store import ChordPart, Document, Effects, Outgoing, ResultRecord
 
 
 @pytest.fixture
@@ -121,7 +121,12 @@ texts = st.text(max_size=20)
 numbers = st.integers(0, 2**63 - 1)
 times = st.none() | st.floats(0, 1e9)
 outgoings = st.builds(Outgoing, texts, st.binary(), st.integers(0, 9), times, texts, texts)
-parts = st.builds(ChordPart, texts, st.integers(0, 9), texts, st.none() | st.integers(0, 9), st.binary())
+sizes = st.none() | st.integers(0, 9)
+parts = st.builds(ChordPart, texts, st.integers(0, 9), texts, sizes, st.binary(), st.none() | outgoings)
+records = st.builds(ResultRecord, texts, st.binary(), texts, times, texts)
+documents = st.builds(Document, texts, texts, st.binary(), times)
+grown = st.tuples(texts, st.integers(1, 9))
+effects = st.builds(Effects, *(st.lists(each, max_size=2) for each in (documents, records, grown, parts, texts)))
 outcomes = st.builds(
     Outcome,
     numbers,
@@ -130,7 +135,7 @@ outcomes = st.builds(
     texts,
     st.none() | st.binary(),
     st.lists(outgoings, max_size=3),
-    st.none() | parts,
+    st.none() | effects,
     texts,
     st.none() | texts,
     st.booleans(),
