@@ -23,22 +23,36 @@ if str(DROPIN) not in sys.path:
     sys.path.insert(0, str(DROPIN))
 
 import celeriac_dropin  # noqa: E402  # found by the line above
+from celeriac import current  # noqa: E402
+
+FALLBACK: Final = list(current._fallback)  # noqa: SLF001  # Celeriac's own: other tests go on with it
+
+
+@pytest.fixture(scope="session")
+def finder() -> Iterator[None]:
+    """The drop-in is switched on, once: other packages are watched by the finder that was there first."""
+    before = list(sys.meta_path)
+    os.environ.pop("CELERIAC_DROPIN", None)
+    celeriac_dropin.switch_on()
+    yield
+    sys.meta_path[:] = before
 
 
 @pytest.fixture(autouse=True)
-def celery_here(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def celery_here(finder: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """``import celery`` finds Celeriac, and which app is current is forgotten afterwards."""
-    from celeriac import current
     from celeriac_dropin.modules import contrib_testing_tasks  # noqa: F401  # shared for good, as any import is
 
     monkeypatch.delenv("CELERIAC_DROPIN", raising=False)
     for variable in ("CELERY_CONFIG_MODULE", "CELERY_LOADER", "DJANGO_SETTINGS_MODULE"):
         monkeypatch.delenv(variable, raising=False)
-    monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
-    celeriac_dropin.switch_on()
+    from celery import Celery
+
+    current.set_fallback(lambda: Celery("default", loader="default", set_as_current=False))
     shared = list(current.shared_constructors)
     yield
     current.shared_constructors[:] = shared
+    current._fallback[:] = FALLBACK  # noqa: SLF001
     current.set_current_app(None)
 
 

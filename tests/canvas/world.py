@@ -41,6 +41,8 @@ ALL_CONTENT: Final = frozenset({"application/json", "application/x-python-serial
 MOST_MESSAGES: Final = 20_000
 """A canvas that is not done after so many runs never ends."""
 VERDICTS: Final = {"revoked": ("revoked", "revoked"), "expired": ("revoked", "expired"), "lost": ("lost", "lost {}")}
+UNREADY: Final = ("RETRY", "STARTED")
+"""States that an ignored task keeps."""
 _DEPENDENCY: Final = re.compile(r"Dependency [0-9a-f-]{36} raised")
 
 
@@ -102,6 +104,7 @@ class World:
         self._runner = TaskRunner(self.app, "world@here", True)
         broker = SyncMemoryStore(self.broker)
         store = SyncTwoStores(broker, SyncMemoryStore(self.backend)) if apart else broker
+        assert self.app.store is not None  # it is open: now it is replaced
         self.app.connections._sync = store  # type: ignore[assignment]  # a store of ours
         self._sizes = self.random.choice(((16_384, 1024), (16_384, 1024), (2000, 400), (600, 300))) if faulty else None
 
@@ -237,24 +240,25 @@ class World:
 
     def _look(self, plan: Plan, handle: Any) -> None:
         observed = self.observed
-        stored = {}
+        known = dict(self.labels)
         for (kind, _), (_, payload) in self.backend._workflows.documents._stored.items():
             if kind == "flow":
                 observed.sizes["documents"] += len(payload)
                 content = payload.split(b"\n", 2)[2]
                 self._learn(msgspec.json.decode(content) if content[:1] == b"{" else _unpickled(content))
+        self.labels.update(known)  # what was published last is what has the id
         quiet = {call.label for call in calls_of(plan) if isinstance(call, Call) and call.quiet}
         for task_id, label in self.labels.items():
             found = self._result(task_id)
-            if found is not None and label not in quiet:
+            if found is not None and found[0] not in UNREADY and label not in quiet:
                 observed.settled[label, found[0], json.dumps(found[1])] += 1
-                stored[task_id] = found
         for told in self.committed.values():
             for errback, task_id, text in told:
                 label = self.labels.get(task_id, 0)
                 observed.errbacks[errback, label, None if text is None else without_ids(text)] += 1
         if handle is not None:
-            observed.ended = [self._result(each.id) or ("PENDING", None) for each in _leaves(handle)]
+            ends = [self._result(each.id) for each in _leaves(handle)]
+            observed.ended = [end if end and end[0] not in UNREADY else ("PENDING", None) for end in ends]
 
     def _result(self, task_id: str) -> tuple[str, Any] | None:
         (payload,) = self.backend.results([task_id])

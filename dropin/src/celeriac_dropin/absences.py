@@ -91,7 +91,7 @@ class _Absent(type):
         raise NotProvided(f"{cls.__module__}.{cls.__qualname__}.{name}", cls.absence)
 
 
-def stand_in(module: str, name: str, absence: Absence) -> Any:
+def stand_in(module: str, name: str, absence: Absence, methods: tuple[str, ...] = ()) -> Any:
     """A class that can be imported, derived from and asked for with ``isinstance``, and that says when it is used that
     it is not here. For classes that integrations import and do not need.
 
@@ -99,8 +99,14 @@ def stand_in(module: str, name: str, absence: Absence) -> Any:
         module: Celery's name of the module.
         name: of the class.
         absence: why it is not here.
+        methods: those that integrations wrap; calling one says the same.
     """
-    return _Absent(name, (), {"__module__": module, "absence": absence, "__doc__": absence.sentence(name)})
+
+    def say(*args: Any, **kwargs: Any) -> NoReturn:
+        raise NotProvided(f"{module}.{name}", absence)
+
+    attributes = {"__module__": module, "absence": absence, "__doc__": absence.sentence(name)}
+    return _Absent(name, (), {**attributes, **dict.fromkeys(methods, say)})
 
 
 class NameNotProvided(ImportError):

@@ -40,6 +40,7 @@ def attach() -> None:
     when_imported("kombu.serialization", _follow_registrations)
     for module in _EXCEPTIONS:
         when_imported(module, _derive)
+    when_imported("billiard.einfo", _describe_as_billiard)
 
 
 def _explain(owner: type, members: Mapping[str, Absence]) -> None:
@@ -60,6 +61,13 @@ def _derive(module: ModuleType) -> None:
         ours, theirs = getattr(exceptions, name), getattr(module, name, None)
         if theirs is not None and not issubclass(ours, theirs):
             ours.__bases__ = (*ours.__bases__, theirs)
+
+
+def _describe_as_billiard(module: ModuleType) -> None:
+    """Make what signals are told of an exception billiard's too: integrations look whether it is."""
+    trace: Any = import_module("celeriac.app.trace")
+    if not issubclass(trace.ExceptionInfo, module.ExceptionInfo):
+        trace.ExceptionInfo = type("ExceptionInfo", (trace.ExceptionInfo, module.ExceptionInfo), {})
 
 
 # --------------------------------------------------------------------------------------------------------- serializers

@@ -37,11 +37,11 @@ class Brokers:
 
     def connection_for_write(self, url: str | None = None, **kwargs: Any) -> Any:
         """A connection, not established, to ``broker_write_url``; keywords as of ``kombu.Connection``."""
-        return self._kombu_connection(url or self.conf.broker_write_url, kwargs)
+        return self._kombu_connection(url, self.conf.broker_write_url, kwargs)
 
     def connection_for_read(self, url: str | None = None, **kwargs: Any) -> Any:
         """A connection, not established, to ``broker_read_url``; keywords as of ``kombu.Connection``."""
-        return self._kombu_connection(url or self.conf.broker_read_url, kwargs)
+        return self._kombu_connection(url, self.conf.broker_read_url, kwargs)
 
     def connection(self, hostname: str | None = None, **kwargs: Any) -> Any:
         """As :meth:`connection_for_write`, with another URL, or user, password, port of one's own."""
@@ -49,11 +49,11 @@ class Brokers:
 
     broker_connection = connection
 
-    def _kombu_connection(self, url: str | None, options: dict[str, Any]) -> Any:
+    def _kombu_connection(self, asked_url: str | None, own_url: str | None, options: dict[str, Any]) -> Any:
         conf = self.conf
-        url = url or conf.snapshot().broker_url
+        url = asked_url or own_url or conf.snapshot().broker_url
         scheme = (url or "").partition(":")[0]
-        if scheme in _OURS_ALONE:
+        if asked_url is None and scheme in _OURS_ALONE:
             raise UnsupportedOption(
                 f"kombu cannot reach the broker {scheme}://: connections of your own need redis:// or amqp://"
             )

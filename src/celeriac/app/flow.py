@@ -23,7 +23,7 @@ from celeriac.canvas.chain import Chain
 from celeriac.canvas.chord import chord
 from celeriac.canvas.group import group
 from celeriac.canvas.maps import chunks
-from celeriac.canvas.signature import PlainData, Signature, as_data, maybe_signature
+from celeriac.canvas.signature import PLACE, STRUCTURE, PlainData, Signature, as_data, maybe_signature
 from celeriac.exceptions import ChordsNotSupported
 from celeriac.ids import new_task_id
 from celeriac.stores.store import Document, Outgoing
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from celeriac.app.app import Celeriac
     from celeriac.app.building import Built
 
-__all__ = ["FLOW_TASK", "NESTED", "Flow", "placed", "workflow_queue"]
+__all__ = ["FLOW_TASK", "NESTED", "PLACE", "Flow", "placed", "workflow_queue"]
 
 FLOW_TASK: Final = "celeriac.flow"
 """The task that goes on with a stored workflow."""
@@ -40,12 +40,8 @@ LARGEST_EMBEDDED: Final = 16 * 1024
 """Bytes of a workflow that travel in a message (DECISIONS: workflows)."""
 SMALL: Final = 1024
 """Bytes of a workflow that always travel: a call that stands for it takes a third of that."""
-PLACE: Final = ("group_id", "group_index", "chord")
-"""The options that are a place."""
 NESTED: Final = "chord_nested"
 """The key of a chord's body, beside ``chord_size``, that says that some results of the header are lists."""
-_STRUCTURE: Final = frozenset((*PLACE, "task_id", "root_id", "parent_id", "link", "link_error", "chain"))
-"""Options of a workflow that say where it stands; all others are options of its calls."""
 _WHEN: Final = frozenset(("countdown", "eta"))
 """Options of a chord that its body has not: it starts when the header has ended."""
 
@@ -121,7 +117,7 @@ class Flow:
         if following:
             rest = [Signature.from_dict(each, self.app) for each in reversed(following)]
             signature, place = self._followed(signature, rest), None
-        own = {name: value for name, value in signature.options.items() if name not in _STRUCTURE}
+        own = {name: value for name, value in signature.options.items() if name not in STRUCTURE}
         place = {**place_of(signature.options), **(place or {})}
         options = {**own, **options}
         if isinstance(signature, Chain):

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
-from celeriac.canvas.signature import LINKS, Signature, listed, signatures
+from celeriac.canvas.signature import LINKS, STRUCTURE, Signature, listed, signatures
 from celeriac.ids import new_task_id
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ class group(Signature):  # noqa: N801 - the name is Celery's
         app, immutable = options.pop("app", None), options.pop("immutable", False)
         own = {"tasks": signatures(_members(tasks), app)}
         super().__init__("celery.group", (), own, options, subtask_type="group", immutable=immutable, app=app)
+        self._find_app()
 
     @classmethod
     def of_mapping(cls, d: Mapping[str, Any], app: Celeriac | None = None) -> Self:
@@ -39,6 +40,7 @@ class group(Signature):  # noqa: N801 - the name is Celery's
             **kwargs,
             "tasks": [each.clone() for each in signatures(kwargs.get("tasks") or (), made.own_app)],
         }
+        made._find_app()
         return made
 
     @classmethod
@@ -62,9 +64,12 @@ class group(Signature):  # noqa: N801 - the name is Celery's
     @property
     def app(self) -> Celeriac:
         """The app that sends it: its own, else that of the first member that has one."""
+        self._find_app()
+        return super().app
+
+    def _find_app(self) -> None:
         if self.own_app is None:
             self.own_app = next((each.own_app for each in self.tasks if each.own_app is not None), None)
-        return super().app
 
     @property
     def tasks(self) -> list[Signature]:
@@ -113,8 +118,7 @@ class group(Signature):  # noqa: N801 - the name is Celery's
                 options.setdefault(name, value)
         root_id = options.get("root_id") or root_id
         parent_id = options.get("parent_id") or parent_id
-        members = self.kwargs["tasks"] = self.members()
-        self._give_links(members)
+        members = self.kwargs["tasks"] = self._with_options(self.members())
         for link in LINKS:
             options.pop(link, None)
         results = [each.freeze(root_id=root_id, parent_id=parent_id) for each in members]
@@ -122,9 +126,14 @@ class group(Signature):  # noqa: N801 - the name is Celery's
             return results[0]
         return self.app.GroupResult(own, results)
 
+    def _laid_open(self) -> list[Signature]:
+        """The members, which are from now on its tasks."""
+        members = self.kwargs["tasks"] = self.members()
+        return members
+
     def _with_options(self, members: list[Signature]) -> list[Signature]:
         """The members, or copies of them that have the group's options."""
-        own = {name: value for name, value in self.options.items() if name not in (*LINKS, "task_id")}
+        own = {name: value for name, value in self.options.items() if name not in STRUCTURE}
         if not own and not any(self.options.get(link) for link in LINKS):
             return members
         copies = [each.clone(**own) for each in members]
@@ -154,17 +163,17 @@ class group(Signature):  # noqa: N801 - the name is Celery's
 
     def link(self, callback: Any) -> Any:
         """Link an immutable copy to the first member only (I.135); returns what that is."""
-        members = self.members()
-        return members[0].link(callback.clone().set(immutable=True)) if members else callback
+        members = self._laid_open()
+        return members[0].link(_copy_of(callback).set(immutable=True)) if members else callback
 
     def link_end(self, callback: Any) -> None:
         """Link to every member."""
-        for each in self.members():
+        for each in self._laid_open():
             each.link_end(callback)
 
     def link_error(self, errback: Any) -> Any:
         """Link a copy to every member (I.135); returns the copies."""
-        return tuple(each.link_error(errback.clone()) for each in self.tasks)
+        return tuple(each.link_error(_copy_of(errback)) for each in self.tasks)
 
     def set_immutable(self, immutable: bool) -> None:
         """Say of all members whether they ignore arguments that are given later."""
@@ -238,6 +247,10 @@ class group(Signature):  # noqa: N801 - the name is Celery's
 
 
 Signature.TYPES["group"] = group
+
+
+def _copy_of(linked: Any) -> Signature:
+    return Signature.from_dict(linked).clone() if not isinstance(linked, Signature) else linked.clone()
 
 
 def _members(tasks: tuple[Any, ...]) -> Iterable[Any]:

@@ -27,6 +27,10 @@ PINNED: Final = ("group_id", "stamped_headers", "stamps")
 """Options that a signature keeps once it has them."""
 LINKS: Final = ("link", "link_error")
 """Options that hold signatures."""
+PLACE: Final = ("group_id", "group_index", "chord")
+"""The options that are a place in a group or in a chord's header."""
+STRUCTURE: Final = frozenset((*PLACE, *LINKS, "task_id", "root_id", "parent_id", "chain"))
+"""Options of a workflow that say where it stands; all others are options of its calls."""
 
 
 class Signature(dict[str, Any]):

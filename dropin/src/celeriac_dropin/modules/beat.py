@@ -12,7 +12,7 @@ _HERE = "celery.beat"
 
 PersistentScheduler: Any = stand_in(_HERE, "PersistentScheduler", BEAT)
 ScheduleEntry: Any = stand_in(_HERE, "ScheduleEntry", BEAT)
-Scheduler: Any = stand_in(_HERE, "Scheduler", BEAT)
+Scheduler: Any = stand_in(_HERE, "Scheduler", BEAT, ("apply_entry", "tick"))
 Service: Any = stand_in(_HERE, "Service", BEAT)
 
 __getattr__ = absent_names(_HERE, dict.fromkeys(("BeatLazyFunc", "EmbeddedService", "SchedulingError"), BEAT))
