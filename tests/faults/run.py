@@ -17,10 +17,13 @@ from typing import Any, Final, NamedTuple
 import msgspec
 import psutil
 
+from celeriac.stores.amqp.wire import Publication
 from celeriac.stores.store import Outgoing
 from tests.apps import ledger as ledger_app
+from tests.faults.amqp_corruptor import AmqpCorruptor
 from tests.faults.brokers import Broker, Server, broker
 from tests.faults.catalogue import Cell
+from tests.faults.corruptor import Corruptor
 from tests.faults.judging import RECOVERY, Judge
 from tests.faults.ledger import Ledger
 from tests.faults.pools import POOLS, SLOTS
@@ -46,6 +49,8 @@ LEASE: Final = 3.0
 """Seconds of a lease in these runs (15 by default), so that they do not wait for long."""
 LOUD_LINES: Final = 60
 """Lines of warnings and errors of each worker's log that a failed run prints."""
+MANY: Final = 1_000_000
+"""Dead letters: all of them."""
 AT_ONCE: Final = 1000
 """Results that are asked for at once."""
 LAST_LINES: Final = 8
@@ -167,9 +172,21 @@ class Run:
         self.load(tasks, None, seconds)
         self.client.join()
 
-    def inject(self, payloads: Sequence[bytes]) -> None:
+    def corruptor(self) -> Corruptor | AmqpCorruptor:
+        """What makes wrong messages for this broker; :meth:`inject` takes them."""
+        return AmqpCorruptor(self.chance) if self.broker.name.startswith("rabbitmq") else Corruptor(self.chance)
+
+    def inject(self, messages: Sequence[bytes | Publication]) -> None:
         """Put raw messages into the queue, past all of our checks."""
-        self.ask(lambda store: store.publish([Outgoing("celery", each) for each in payloads]))
+
+        async def put(store: Any) -> None:
+            publications = [each for each in messages if isinstance(each, Publication)]
+            if publications:
+                refused = await store.broker._publisher.deliver(publications)
+                assert not refused, f"RabbitMQ did not take what was injected: {refused[:3]}"
+            await store.publish([Outgoing("celery", each) for each in messages if isinstance(each, bytes)])
+
+        self.ask(put)
 
     def double(self) -> None:
         """Put every message that waits into the queue once more."""
@@ -357,7 +374,7 @@ class Run:
 
     def dead(self) -> list[Any]:
         """The dead letters."""
-        found: list[Any] = self.ask(lambda store: store.dead_letters())
+        found: list[Any] = self.ask(lambda store: store.dead_letters(MANY))
         return found
 
     def counts(self, queue: str = "celery") -> Any:

@@ -88,7 +88,7 @@ def _number(value: int | None) -> str:
 
 
 def write_table(path: Path, records: Sequence[Record]) -> None:
-    """Write the page; of the same run only the last record counts."""
+    """Write the page."""
     list(cells())  # so that the catalogue is full
     rows = _rows(records)
     path.write_text(

@@ -8,7 +8,6 @@ from collections import Counter
 import psutil
 
 from tests.faults.catalogue import fault
-from tests.faults.corruptor import Corruptor
 from tests.faults.processes import WorkerProcess, wait_until
 from tests.faults.run import Run
 from tests.faults.senders import RemoteError
@@ -29,14 +28,13 @@ LATE = 1.0
 """Seconds that a task may start late for each 10,000 that are due at the same time."""
 
 
-@fault(36, "messages that are wrong in one of many ways", brokers=("embedded", "redis"), compared=True,
-       otherwise="RabbitMQ has its own, 36a")  # fmt: skip
+@fault(36, "messages that are wrong in one of many ways", compared=True)
 def corrupted(run: Run) -> None:
     """Each ends once, among the dead letters or as a failure, and good ones flow beside them."""
     worker = run.worker()
     wait_until(lambda: len(run.children(worker)) == run.pool.children, 20, "all children are up")
     pids = {process.pid for process in worker.tree()}
-    corruptor = Corruptor(run.chance)
+    corruptor = run.corruptor()
     ways = list(corruptor.ways)
     sent: Counter[str] = Counter()
     run.load()

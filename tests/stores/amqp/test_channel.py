@@ -10,10 +10,11 @@ import pytest
 
 from celeriac.exceptions import EncodeError, OperationalError
 from celeriac.stores.amqp.channel import Channel, Refused
-from celeriac.stores.amqp.errors import ChannelClosed, Disconnected
+from celeriac.stores.amqp.errors import ChannelClosed, Disconnected, Unanswered
 from celeriac.stores.amqp.link import Link
 from celeriac.stores.amqp.properties import Properties
 from celeriac.stores.amqp.wire import Incoming, Publication
+from tests.proxy import Proxy
 
 OpenLink = Callable[..., Any]
 PLAIN = Properties(delivery_mode=1).encode()
@@ -431,3 +432,49 @@ async def test_a_message_that_was_taken_for_a_caller_who_gave_up_is_ready_again(
     await until_ready(link, queue, 1)
     assert await channel.get(queue) is not None
     assert channel.unsettled == 1
+
+
+async def test_an_answer_that_does_not_come_ends_the_waiting_and_what_comes_late_goes_back(
+    open_link: OpenLink, proxy: Proxy, queue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("celeriac.stores.amqp.channel.ANSWER_TIMEOUT", 0.3)
+    link, other = await open_link(through=proxy), await open_link()
+    channel = await opened(link, queue)
+    await channel.publish([message(queue)])
+    told: list[Unanswered] = []
+    channel.on_stuck = told.append
+    proxy.one_way = True
+    with pytest.raises(Unanswered, match=r"basic\.get within 0\.3 seconds"):
+        await channel.get(queue)
+    assert (channel.stuck, channel.closed, len(told)) == (True, None, 1)
+    assert await ready(other, queue) == 0
+    proxy.one_way = False
+    await until_ready(other, queue, 1)
+
+
+async def test_as_long_as_answers_come_the_last_one_may_take_longer(
+    open_link: OpenLink, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("celeriac.stores.amqp.channel.ANSWER_TIMEOUT", 1.0)
+    channel = await (await open_link(through=proxy)).channel()
+    begun = asyncio.get_running_loop().time()
+    proxy.slicing, proxy.slice_pause = True, 0.005  # 0.15 seconds for an answer, or somewhat more
+    asked = [channel.declare_queue(exclusive=True) for _ in range(9)]
+    assert len(await asyncio.gather(*asked)) == len(asked)
+    assert asyncio.get_running_loop().time() - begun > 1.0
+    assert not channel.stuck
+
+
+@pytest.mark.parametrize("ask", ["purge", "delete_queue"])
+async def test_to_drop_many_messages_may_take_longer_than_other_answers(
+    open_link: OpenLink, proxy: Proxy, queue: str, ask: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("celeriac.stores.amqp.channel.ANSWER_TIMEOUT", 0.1)
+    channel = await opened(await open_link(through=proxy), queue)
+    await channel.publish([message(queue)] * 3)
+    proxy.one_way = True
+    dropping = getattr(channel, ask)(queue)
+    done, _ = await asyncio.wait({dropping}, timeout=0.35)
+    assert not done
+    proxy.one_way = False
+    assert await dropping == 3

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from celeriac.stores.amqp import open_sync_store
 from celeriac.stores.amqp.errors import Disconnected
 from celeriac.stores.amqp.link import Link
 from celeriac.stores.amqp.properties import Properties
@@ -64,6 +65,9 @@ async def test_revocations_are_read_from_another_node_where_this_one_has_no_runn
         await there.open()
         await there.revoke([Revocation("a")], 60)
         nodes[2].start()
+        client = open_sync_store(StoreOptions(url=";".join([nodes[2], nodes[0]])))
+        await asyncio.to_thread(client.revoke, [Revocation("b")], 60)
+        client.close()
         here = AmqpStore(StoreOptions(url=";".join([nodes[2], nodes[0]])))
         await here.open()
         await here.declare([QUEUE])
@@ -73,7 +77,7 @@ async def test_revocations_are_read_from_another_node_where_this_one_has_no_runn
         told = asyncio.ensure_future(anext(inbox))
         async with asyncio.timeout(RECOVERY):
             await told
-        assert (await here.revocations())[1] == [Revocation("a")]
+        assert (await here.revocations())[1] == [Revocation("a"), Revocation("b")]
         assert (await here.settle([Settlement(delivery.claim)])).refused == []
         await inbox.aclose()  # type: ignore[attr-defined]  # an asynchronous generator
         await asyncio.gather(here.close(), there.close())

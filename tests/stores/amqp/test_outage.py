@@ -187,6 +187,31 @@ async def test_a_stream_that_was_deleted_begins_anew_and_the_count_goes_on(opene
     await until(made_again)
 
 
+@pytest.mark.parametrize("silent_from", ["the declaration", "the entry"])
+def test_a_client_whose_node_is_silent_about_the_stream_revokes_at_another_one(
+    place: str, proxy: Proxy, vhost_url: str, silent_from: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("celeriac.stores.amqp.sync.WRITE_TIMEOUT", 0.5)
+    client: Any = open_sync_store(StoreOptions(url=f"{place};{vhost_url}", publish_timeout=60.0))
+    try:
+        client.revoke([Revocation("a")], 60)
+        if silent_from == "the entry":
+            declare = client._declare
+
+            def silent_afterwards(*arguments: Any) -> None:
+                declare(*arguments)
+                proxy.silence()
+
+            monkeypatch.setattr(client, "_declare", silent_afterwards)
+        else:
+            proxy.silence()
+        begun = time.monotonic()
+        client.revoke([Revocation("b")], 60)
+        assert time.monotonic() - begun < PATIENCE
+    finally:
+        client.close()
+
+
 def test_the_entries_of_the_stream_are_kept_on_the_disk() -> None:
     assert b"\x02" in entry({"mark": "x"}).properties
 

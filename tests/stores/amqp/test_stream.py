@@ -144,7 +144,7 @@ async def test_attempts_to_read_have_longer_and_longer_pauses_between_them(monke
 
 
 async def test_revocations_are_written_on_another_node_when_this_one_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_WRITE_TIMEOUT", SHORT)
+    monkeypatch.setattr(module, "WRITE_TIMEOUT", SHORT)
     nodes = Nodes(silent, count=2)
     await stream_of(nodes).revoke([Revocation("a")], 60)
     assert nodes.on_it == 1

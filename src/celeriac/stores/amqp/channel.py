@@ -14,7 +14,7 @@ from pamqp.base import Frame
 from celeriac.stores.amqp import packing, requests
 from celeriac.stores.amqp.confirms import Confirms, Refused
 from celeriac.stores.amqp.consumer import Consumer
-from celeriac.stores.amqp.errors import ChannelClosed, Disconnected, ProtocolError
+from celeriac.stores.amqp.errors import ChannelClosed, Disconnected, ProtocolError, Unanswered
 from celeriac.stores.amqp.packing import Arguments, Packer, method_frame, pack_settlements
 from celeriac.stores.amqp.requests import Declared, Request
 from celeriac.stores.amqp.tags import Tags
@@ -27,6 +27,12 @@ __all__ = ["Channel", "Declared", "Refused"]
 
 OnDeliveries = Callable[[list[Incoming]], None]
 T = TypeVar("T")
+
+ANSWER_TIMEOUT: Final = 10.0
+"""Seconds without an answer after which nobody waits for it any more. RabbitMQ answers in milliseconds; or when a
+quorum queue has another leader, which takes about five seconds; or never, when a node does not go on."""
+_LATE: Final = 0.5
+"""Share of that time by which a timer may be late: more, and it was us who slept, not the server."""
 
 
 class _Call(msgspec.Struct, frozen=True):
@@ -43,6 +49,10 @@ class Channel:
     executes them in that order; so many can be on their way: call them all, then await their futures. The error of a
     future that nobody awaits is dropped.
 
+    The server owes an answer to each method but publications, acknowledgements and rejections. When none of those comes
+    for 10 seconds, all who wait get Unanswered, and the channel counts as stuck. It is not closed, for the server would
+    not hear of that either, and what was delivered may still be settled.
+
     Every future raises ChannelClosed when the server closed the channel (``blamed`` says whether for this very
     method) and Disconnected when the connection broke.
 
@@ -51,6 +61,8 @@ class Channel:
         generation: of the link's connection; delivery tags are worth nothing on another one.
         closed: None while it is open, else the error that ended it.
         on_closed: called once with that error, unless we closed the channel ourselves.
+        stuck: the server did not answer in time, once.
+        on_stuck: called then.
         opened: done when the server has opened it.
     """
 
@@ -59,6 +71,10 @@ class Channel:
         self.generation: Final = connection.generation
         self.closed: Disconnected | None = None
         self.on_closed: Callable[[Disconnected], None] | None = None
+        self.stuck = False
+        self.on_stuck: Callable[[Unanswered], None] | None = None
+        self._heard = 0.0
+        self._watch: asyncio.TimerHandle | None = None
         self._connection: Final = connection
         self._calls: deque[_Call] = deque()
         self._confirming = False
@@ -236,6 +252,10 @@ class Channel:
 
         return self.call(msgspec.structs.replace(requests.cancel(consumer), convert=dropped))
 
+    def cancel_all(self) -> list[asyncio.Future[None]]:
+        """:meth:`cancel` all consumers, and those that are only asked for."""
+        return [self.cancel(tag.decode()) for tag in self._consumers]
+
     def acknowledge(self, tags: Sequence[int]) -> None:
         """Acknowledge deliveries, in any order; a complete run from the oldest one on becomes one frame.
 
@@ -258,13 +278,18 @@ class Channel:
         return self._tags.unsettled if self.closed is None else 0
 
     def close(self) -> asyncio.Future[None]:
-        """Close it; the server takes back what is not acknowledged. Idempotent."""
+        """Close it; the server takes back what is not acknowledged. Idempotent.
+
+        The future is not to be waited for longer than any answer: it is done then, or at once on a stuck channel.
+        """
         if self._closing is None:
-            self._closing = self._connection.loop.create_future()
+            closing = self._closing = self._connection.loop.create_future()
             if self.closed is None:
                 self._connection.send(requests.CLOSE_CHANNEL.frame(self.number))
                 self.on_closed = None
                 self._end(Disconnected("the channel was closed by us"))
+                timeout = self._connection.loop.call_later(0.0 if self.stuck else ANSWER_TIMEOUT, _release, closing)
+                closing.add_done_callback(lambda _: timeout.cancel())
             else:
                 self._closing.set_result(None)
         return self._closing
@@ -325,6 +350,7 @@ class Channel:
         if call is None:
             self._connection.fail(ProtocolError(f"the server answered what was not asked: {type(answer).__name__}"))
             return
+        self._heard = self._connection.loop.time()
         result = call.request.convert(answer)
         if not call.future.done():
             call.future.set_result(result)
@@ -379,6 +405,9 @@ class Channel:
         if self.closed is not None:
             return
         self.closed = reason
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
         for tag in self._consumers:
             self._connection.consumers.pop(tag, None)
         for call in self._calls:
@@ -398,9 +427,41 @@ class Channel:
         if self.closed is not None:
             _fail(future, self.closed)
         else:
+            if not self._calls or self._watch is None:
+                self._heard = self._connection.loop.time()
+                if self._watch is None:
+                    self._watch_until(self._heard + ANSWER_TIMEOUT)
             self._calls.append(_Call(request, future))
             self._connection.send(request.frame(self.number))
         return future
+
+    def _watch_until(self, due: float) -> None:
+        self._watch = self._connection.loop.call_at(due, self._look, due)
+
+    def _look(self, due: float) -> None:
+        """Whether the server still answers; one timer for all calls, which is set when there are any.
+
+        What the server sent while our process slept may still wait in the socket, and timers run first: so after a late
+        timer the server gets another round.
+        """
+        self._watch = None
+        waiting = [call for call in self._calls if not call.future.done()]
+        if not waiting:
+            return
+        now = self._connection.loop.time()
+        # A server that is short of memory or disk does not read what we ask on a connection that publishes.
+        is_excused = self._calls[0].request.is_long or self._connection.blocked is not None
+        if is_excused or now - due > ANSWER_TIMEOUT * _LATE:
+            self._heard = now
+        if now < self._heard + ANSWER_TIMEOUT:
+            self._watch_until(self._heard + ANSWER_TIMEOUT)
+            return
+        self.stuck = True
+        error = Unanswered(f"the server has not answered {waiting[0].request.name} within {ANSWER_TIMEOUT:g} seconds")
+        for call in waiting:
+            _fail(call.future, error)
+        if self.on_stuck is not None:
+            self.on_stuck(error)
 
     def _drop_consumer(self, tag: str) -> Consumer | None:
         self._consumers.discard(tag.encode())
@@ -410,6 +471,11 @@ class Channel:
 def _consumer_tag(answer: Any) -> str:
     tag: str = answer.consumer_tag
     return tag
+
+
+def _release(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 def _fail(future: asyncio.Future[Any], error: Disconnected) -> None:

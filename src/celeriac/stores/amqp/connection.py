@@ -18,7 +18,7 @@ from celeriac.exceptions import OperationalError
 from celeriac.stores.amqp.address import Address, Node
 from celeriac.stores.amqp.channel import Channel
 from celeriac.stores.amqp.consumer import Consumer
-from celeriac.stores.amqp.errors import Disconnected, ProtocolError
+from celeriac.stores.amqp.errors import Disconnected, ProtocolError, Unanswered
 from celeriac.stores.amqp.handshake import Handshake
 from celeriac.stores.amqp.keepalive import keep_alive
 from celeriac.stores.amqp.packing import CONNECTION_CLOSE, CONNECTION_CLOSE_OK
@@ -147,7 +147,8 @@ class Connection(asyncio.Protocol):
         """Open another channel.
 
         Raises:
-            Disconnected: the connection broke.
+            Disconnected: the connection broke; or the server does not open the channel in time, which concerns no
+                queue, so nothing else can be expected of it: the connection is dropped.
             OperationalError: it has as many channels as the server allows.
         """
         if self.state is not State.READY:
@@ -160,6 +161,9 @@ class Connection(asyncio.Protocol):
             await channel.opened
         except asyncio.CancelledError:
             channel.close()
+            raise
+        except Unanswered as error:
+            self._break(error)
             raise
         return channel
 

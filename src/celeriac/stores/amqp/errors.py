@@ -12,6 +12,7 @@ __all__ = [
     "ChannelClosed",
     "Disconnected",
     "ProtocolError",
+    "Unanswered",
     "refusal_of",
     "unreachable",
 ]
@@ -34,6 +35,10 @@ class Disconnected(OperationalError):
 
 class ProtocolError(Disconnected):
     """The peer sent what is not AMQP 0-9-1, or corrupted: the connection is dropped."""
+
+
+class Unanswered(Disconnected):
+    """The server has not answered in time; the channel stays open, and whatever was asked may still be executed."""
 
 
 class Blocked(OperationalError):

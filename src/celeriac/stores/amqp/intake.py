@@ -14,6 +14,9 @@ is given back, and the consumers end; the next caller fetches again.
 The prefetch of a consumer follows what the caller asks for plus what it has already: exactly as long as that is little,
 else in powers of two. To change it the consumer is ended and another one begun.
 
+The channel is left for another one when the server does not answer on it, or forgot a consumer of it (see
+:mod:`~celeriac.stores.amqp.quiet`). What it has brought stays ours; when all that is settled it is closed.
+
 What was returned too often is replaced by a copy first, see :mod:`~celeriac.stores.amqp.redelivery`.
 """
 
@@ -29,13 +32,15 @@ from typing import Any, Final
 
 import msgspec
 
-from celeriac.exceptions import OperationalError
+from celeriac.exceptions import CeleriacError, OperationalError
 from celeriac.stores.amqp.channel import Channel
 from celeriac.stores.amqp.claims import Claims, Held
 from celeriac.stores.amqp.declaring import Declarer
-from celeriac.stores.amqp.errors import ChannelClosed, Disconnected
+from celeriac.stores.amqp.errors import ChannelClosed, Disconnected, Unanswered
 from celeriac.stores.amqp.link import Link
+from celeriac.stores.amqp.names import DELAY
 from celeriac.stores.amqp.publishing import Publisher
+from celeriac.stores.amqp.quiet import LOOK_EACH, Quiet
 from celeriac.stores.amqp.redelivery import Arrived, Redelivery, is_worn
 from celeriac.stores.amqp.tasks import take_note
 from celeriac.stores.amqp.translation import read
@@ -55,6 +60,13 @@ _UNWANTED_AFTER: Final = 0.1
 """Seconds after which what lies in the buffer is given back."""
 _SHRINK: Final = 8
 """A prefetch that is so many times too large is reduced."""
+_SEE_OFF_EACH: Final = 0.5
+"""Seconds between two looks whether a channel that was left is still needed."""
+_STUCK_AT_MOST: Final = 2
+"""Times in a row that the server may not answer, each for :data:`~celeriac.stores.amqp.channel.ANSWER_TIMEOUT`: then we
+go to another node."""
+_SILENCE: Final = 60.0
+"""Seconds without a request that was not answered, after which the next one is worth a warning again."""
 
 
 class Consumer(msgspec.Struct, eq=False):
@@ -103,6 +115,11 @@ class Intake:
         self._buffers: dict[str, deque[Arrived]] = {}
         self._redelivery = Redelivery(publisher, declarer.topology)
         self._declared: set[str] = set()
+        self._quiet = Quiet(link, declarer.topology)
+        self._listening: asyncio.Task[None] | None = None
+        self._left: dict[Channel, asyncio.Task[None]] = {}
+        self._unanswered = 0
+        self._silent_until = 0.0
         self._turn = 0
         self._fetches = 0
         self._taken = 0
@@ -177,7 +194,8 @@ class Intake:
         incoming = arrived.incoming
         payload, marks = read(incoming, queue)
         claim = self._claims.add(Held(arrived.channel, incoming, queue, marks, now))
-        return Delivery(claim, queue, payload, marks.losses, marks.granted, marks.holds)
+        waited = incoming.exchange.startswith(DELAY)  # it comes from a rung of the ladder
+        return Delivery(claim, queue, payload, marks.losses, marks.granted, marks.holds, waited)
 
     def _buffered(self, queues: Sequence[str]) -> int:
         return sum(len(buffer) for buffer in map(self._buffers.get, queues) if buffer)
@@ -209,17 +227,25 @@ class Intake:
 
     async def _open(self) -> Channel:
         channel = await self._link.channel()
-        channel.on_closed = partial(self._closed, channel)
         self._declared.clear()
-        self._channel = channel
+        self._use(channel)
         return channel
+
+    def _use(self, channel: Channel) -> None:
+        channel.on_closed = partial(self._closed, channel)
+        channel.on_stuck = partial(self._stuck, channel)
+        self._channel = channel
 
     def _closed(self, channel: Channel, error: Disconnected) -> None:
         """The server takes back everything that this channel brought."""
         if self._channel is channel:
             self._channel = None
-        self._consumers.clear()
-        self._buffers.clear()
+            self._consumers.clear()
+        seeing_off = self._left.pop(channel, None)
+        if seeing_off is not None:
+            seeing_off.cancel()
+        for queue, buffer in self._buffers.items():
+            self._buffers[queue] = deque(arrived for arrived in buffer if arrived.channel is not channel)
         lost = self._claims.lose(channel)
         if lost:
             # Of a connection that broke, the link says so.
@@ -227,14 +253,51 @@ class Intake:
             logger.log(level, "%d messages in hand are lost, others may have them now: %s", lost, error)
         self._wake()
 
+    def _stuck(self, channel: Channel, error: Unanswered) -> None:
+        """The server does not answer on this channel: go on with another one, and in the end on another node."""
+        if channel is self._channel and not self._stopped:
+            self._leave()
+            self._note(error)
+
+    def _note(self, error: Unanswered) -> None:
+        self._unanswered += 1
+        now = asyncio.get_running_loop().time()
+        level = logging.WARNING if now >= self._silent_until else logging.INFO
+        self._silent_until = now + _SILENCE
+        logger.log(level, "%s: %s; trying again", self._link.place, error)
+        if self._unanswered >= _STUCK_AT_MOST:
+            self._unanswered = 1
+            self._link.leave()
+
+    def _leave(self) -> None:
+        """Use another channel from now on; this one stays for what it brought, until all that is settled."""
+        channel, self._channel = self._channel, None
+        self._consumers.clear()
+        if channel is not None and channel.closed is None:
+            self._left[channel] = asyncio.create_task(self._see_off(channel, channel.cancel_all()))
+        self._wake()
+
+    async def _see_off(self, channel: Channel, ending: Sequence[asyncio.Future[None]]) -> None:
+        await asyncio.gather(*ending, return_exceptions=True)  # until then it may bring something
+        while channel.unsettled:  # noqa: ASYNC110 - this should cost those who settle nothing
+            await asyncio.sleep(_SEE_OFF_EACH)
+        del self._left[channel]
+        channel.close()
+
     async def _prepare(self, queues: Sequence[str]) -> Channel:
         """The channel, with these queues declared."""
-        channel = await self._ready()
-        new = [queue for queue in queues if queue not in self._declared]
-        if new:
-            await self._declarer.declare(new)
-            self._declared.update(new)
-        return channel
+        while True:
+            channel = await self._ready()
+            new = [queue for queue in queues if queue not in self._declared]
+            if new:
+                try:
+                    await self._declarer.declare(new)
+                except Unanswered as error:
+                    self._note(error)
+                    raise
+                self._declared.update(new)
+            if channel is self._channel:  # and not left meanwhile
+                return channel
 
     async def declare(self, queues: Sequence[str]) -> None:
         """Make queues ready."""
@@ -288,6 +351,7 @@ class Intake:
                 asked.append((queue, future))
         await asyncio.wait([future for _, future in asked])  # unlike gather() it cancels none of them
         empty = {queue for queue, future in asked if future.result() is None}
+        self._unanswered = 0
         return [queue for queue in queues if queue not in empty]
 
     def _fetched(self, channel: Channel, queue: str, future: asyncio.Future[Incoming | None]) -> None:
@@ -333,14 +397,18 @@ class Intake:
             queue,
             partial(self._arrived, channel, queue),
             prefetch=prefetch,
-            on_cancelled=lambda _: self._cancelled(queue),
+            on_cancelled=lambda _: self._cancelled(consumer),
         )
+        consumer = Consumer(queue, prefetch, tag)
         tag.add_done_callback(partial(self._begun, queue))
-        self._consumers[queue] = Consumer(queue, prefetch, tag)
+        self._consumers[queue] = consumer
+        if self._quiet.concerns(queue) and (self._listening is None or self._listening.done()):
+            self._listening = asyncio.create_task(self._listen())
 
     def _begun(self, queue: str, tag: asyncio.Future[str]) -> None:
         """A consumer that could not begin; the channel is closed then, and the caller goes on with another one."""
         if tag.cancelled() or tag.exception() is None:
+            self._unanswered = 0
             self._wake()  # its prefetch may have to change by now
             return
         error = tag.exception()
@@ -355,10 +423,16 @@ class Intake:
         if consumer.tag.done() and consumer.tag.exception() is None:
             channel.cancel(consumer.tag.result())
 
-    def _cancelled(self, queue: str) -> None:
+    def _cancelled(self, consumer: Consumer) -> None:
         """The server ended a consumer: its queue was deleted, and is made again."""
-        logger.warning("the queue %r was deleted while it was consumed: it is made again", queue)
-        self._consumers.pop(queue, None)
+        if self._consumers.get(consumer.queue) is not consumer:
+            return
+        logger.warning("the queue %r was deleted while it was consumed: it is made again", consumer.queue)
+        del self._consumers[consumer.queue]
+        self._make_again(consumer.queue)
+
+    def _make_again(self, queue: str) -> None:
+        """Have a queue declared before it is used the next time."""
         self._declared.discard(queue)
         self._publisher.forget(queue)
         self._wake()
@@ -367,6 +441,7 @@ class Intake:
         buffer = self._buffers.get(queue)
         if buffer is None:
             buffer = self._buffers[queue] = deque()
+        self._quiet.heard.add(queue)
         worn: list[Arrived] = []
         for incoming in incomings:
             arrived = Arrived(queue, channel, incoming)
@@ -385,6 +460,53 @@ class Intake:
             self._buffers.setdefault(arrived.queue, deque()).append(arrived)
         self._wake()
         self._look_after()
+
+    # ---------------------------------------------------------------------------------------------------------- silence
+
+    async def _listen(self) -> None:
+        """While there are consumers: look after those that bring nothing though they have room."""
+        while self._consumers and not self._stopped:
+            await asyncio.sleep(LOOK_EACH)
+            due = self._quiet.due(queue for queue, each in self._consumers.items() if self._is_watched(each))
+            if due:
+                # What breaks, or does not answer, is the business of those who receive.
+                with contextlib.suppress(CeleriacError):
+                    await self._look(due)
+
+    def _is_watched(self, consumer: Consumer) -> bool:
+        queue = consumer.queue
+        has_room = self._claims.of_queue(queue) + self._buffered([queue]) < consumer.prefetch
+        return has_room and consumer.tag.done() and self._quiet.concerns(queue)
+
+    async def _look(self, queues: Sequence[str]) -> None:
+        """Ask the server about quiet consumers, and begin all consumers anew where one of them may be forgotten."""
+        before = [self._channel, *map(self._consumers.get, queues)]
+        findings = await self._quiet.look(queues)
+        channel = findings.channel
+        # Long tasks may need the last channel that was left for hours, and these should not become many.
+        wanted = findings.is_ill or (findings.renew and not self._left)
+        if not wanted or self._stopped or before != [self._channel, *map(self._consumers.get, queues)]:
+            channel.close()
+            return
+        for queue, ready in findings.withheld.items():
+            logger.warning(
+                "the queue %r has %d messages, and none is sent to us: it was deleted and made again, or has no leader "
+                "for the moment; it is consumed anew",
+                queue,
+                ready,
+            )
+            self._make_again(queue)
+        if findings.missing is not None:
+            logger.warning("the queue %r was deleted while it was consumed: it is made again", findings.missing)
+            self._make_again(findings.missing)
+        prefetches = {queue: consumer.prefetch for queue, consumer in self._consumers.items()}
+        self._leave()
+        if channel.closed is None:
+            self._use(channel)
+        channel = await self._prepare(list(prefetches))
+        for queue, prefetch in prefetches.items():
+            if queue not in self._consumers and channel is self._channel:
+                self._begin(channel, queue, prefetch)
 
     # ------------------------------------------------------------------------------------------------ giving back
 
@@ -408,15 +530,10 @@ class Intake:
 
     async def give_back(self) -> None:
         """End the consumers and give back what is buffered."""
-        channel = self._channel
-        if channel is None:
-            return
-        ended = list(self._consumers.values())
+        channel, ended = self._channel, list(self._consumers.values())
         self._consumers.clear()
-        try:
+        if channel is not None:
             await asyncio.gather(*[self._stop_consumer(channel, each) for each in ended])
-        except OperationalError:
-            return
         if self._callers and not self._stopped:
             return  # somebody came meanwhile
         surplus, self._buffers = self._buffers, {}
@@ -425,13 +542,17 @@ class Intake:
                 await self._redelivery.give_back(queue, list(buffer))
 
     async def _stop_consumer(self, channel: Channel, consumer: Consumer) -> None:
-        await channel.cancel(await asyncio.shield(consumer.tag))
+        with contextlib.suppress(OperationalError):  # the server takes back what the channel brought, or answers late
+            await channel.cancel(await asyncio.shield(consumer.tag))
 
     # ---------------------------------------------------------------------------------------------------------- ending
 
     def stop(self) -> None:
         """Let the caller who waits go, and nobody wait again."""
         self._stopped = True
+        for task in (self._listening, *self._left.values()):
+            if task is not None:
+                task.cancel()
         if self._watch is not None:
             self._watch.cancel()
         self._wake()

@@ -21,7 +21,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
-from celeriac.exceptions import CeleriacError, CorruptMessage
+from celeriac.exceptions import CeleriacError, CorruptMessage, OperationalError
 from celeriac.stores.amqp.channel import Channel
 from celeriac.stores.amqp.claims import Claims, Held
 from celeriac.stores.amqp.declaring import Declarer
@@ -143,7 +143,11 @@ class Parking:
             )
             channel = await self._open_channel()
             channel.on_closed = self._closed
-            await channel.consume(self._queue, self._arrived, prefetch=0)
+            try:
+                await channel.consume(self._queue, self._arrived, prefetch=0)
+            except OperationalError:
+                channel.close()
+                raise
             self._channel = channel
         new = queues - self._bound
         if new:

@@ -13,13 +13,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 
 from celeriac.stores.amqp import requests
 from celeriac.stores.amqp.channel import Channel
-from celeriac.stores.amqp.errors import ChannelClosed, Disconnected
+from celeriac.stores.amqp.errors import ChannelClosed, Disconnected, Unanswered
 from celeriac.stores.amqp.link import Link
 from celeriac.stores.amqp.packing import Packer
 from celeriac.stores.amqp.requests import Request
+from celeriac.stores.amqp.tasks import take_note
 from celeriac.stores.amqp.wire import Publication
 from celeriac.stores.bounds import may_retry
 
@@ -78,6 +80,7 @@ class Posting:
         """The channel, made when there is none; callers at the same time share the making."""
         if self._opening is None or self._opening.done():
             self._opening = asyncio.create_task(self._open())
+            self._opening.add_done_callback(take_note)
         return await asyncio.shield(self._opening)
 
     async def _open(self) -> Channel:
@@ -86,12 +89,19 @@ class Posting:
         if connection is None or channel.closed is not None:
             raise Disconnected("the connection broke as soon as it was made")
         channel.on_closed = self._closed
+        channel.on_stuck = partial(self._stuck, channel)
         self._packer = Packer(channel.number, connection.frame_max)
         self._channel = channel
         return channel
 
     def _closed(self, _: Disconnected) -> None:
         self._channel = None
+
+    def _stuck(self, channel: Channel, _: Unanswered) -> None:
+        """The server does not answer: the next batch takes another channel."""
+        if self._channel is channel:
+            self._channel = None
+        channel.close()
 
     async def close(self) -> None:
         """End what is under way."""

@@ -23,6 +23,7 @@ from celeriac.stores.amqp.errors import Blocked, ChannelClosed, Disconnected, un
 from celeriac.stores.amqp.link import Link, State
 from celeriac.stores.amqp.posting import Posting
 from celeriac.stores.amqp.refusals import missing_exchange, publication_error
+from celeriac.stores.amqp.tasks import take_note
 from celeriac.stores.amqp.topology import BoundQueue, MadeExchange, MadeQueue, Topology, made
 from celeriac.stores.amqp.wire import Publication
 from celeriac.stores.backoff import pause_before
@@ -206,6 +207,7 @@ class Publisher:
         """Make the ladder, once, and bind the queues that messages are held for."""
         if self._ladder is None or (self._ladder.done() and self._ladder.exception() is not None):
             self._ladder = asyncio.create_task(self._make_ladder())
+            self._ladder.add_done_callback(take_note)
         await asyncio.shield(self._ladder)
         new = queues - self._targets
         if new:
@@ -225,12 +227,17 @@ class Publisher:
             return channel
         if self._opening is None or self._opening.done():
             self._opening = asyncio.create_task(self._open())
+            self._opening.add_done_callback(take_note)
         return await asyncio.shield(self._opening)
 
     async def _open(self) -> Channel:
         channel = await self._link.channel()
         channel.on_closed = self._closed
-        await channel.confirm()
+        try:
+            await channel.confirm()
+        except Disconnected:
+            channel.close()
+            raise
         self._channel = channel
         return channel
 

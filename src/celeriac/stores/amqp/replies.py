@@ -20,6 +20,7 @@ from celeriac.stores.amqp.errors import Disconnected
 from celeriac.stores.amqp.mailbox import Mailbox, mailbox
 from celeriac.stores.amqp.properties import Properties
 from celeriac.stores.amqp.table import short
+from celeriac.stores.amqp.tasks import take_note
 from celeriac.stores.amqp.topology import MadeQueue
 from celeriac.stores.amqp.wire import Incoming, Publication
 from celeriac.stores.store import ResultRecord
@@ -161,6 +162,7 @@ class Replies:
             return
         if self._beginning is None or self._beginning.done():
             self._beginning = asyncio.create_task(self._begin())
+            self._beginning.add_done_callback(take_note)
         await asyncio.shield(self._beginning)
 
     async def _begin(self) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 from pamqp import commands
+from pamqp.base import Frame
 
 from celeriac.stores.amqp.packing import TICKET, Arguments, bits, method_frame
 from celeriac.stores.amqp.table import encode_table, short
@@ -68,6 +69,7 @@ class Request(msgspec.Struct, Generic[T], frozen=True):
         answers: the types that answer it.
         convert: makes the result of the answer.
         consumer: the tag of the consumer that it begins or ends: its queue answers that, and not the channel.
+        is_long: the server may take its time, for there may be many messages to drop.
     """
 
     index: int
@@ -75,6 +77,13 @@ class Request(msgspec.Struct, Generic[T], frozen=True):
     answers: tuple[type, ...]
     convert: Callable[[Any], T]
     consumer: str = ""
+    is_long: bool = False
+
+    @property
+    def name(self) -> str:
+        """What AMQP calls it, such as ``basic.consume``."""
+        method: type[Frame] = commands.INDEX_MAPPING[self.index]
+        return method.name.lower()
 
     def frame(self, channel: int) -> bytes:
         """What to send."""
@@ -165,13 +174,13 @@ def unbind_queue(queue: str, exchange: str, routing_key: str = "", arguments: Ar
 
 def purge(queue: str) -> Request[int]:
     """queue.purge."""
-    return Request(0x0032001E, TICKET + short(queue) + _NOTHING, (commands.Queue.PurgeOk,), _count)
+    return Request(0x0032001E, TICKET + short(queue) + _NOTHING, (commands.Queue.PurgeOk,), _count, is_long=True)
 
 
 def delete_queue(queue: str, *, if_unused: bool = False, if_empty: bool = False) -> Request[int]:
     """queue.delete."""
     payload = TICKET + short(queue) + bits(if_unused, if_empty)
-    return Request(0x00320028, payload, (commands.Queue.DeleteOk,), _count)
+    return Request(0x00320028, payload, (commands.Queue.DeleteOk,), _count, is_long=True)
 
 
 def prefetch(count: int) -> Request[None]:

@@ -42,7 +42,7 @@ from celeriac.stores.amqp.topology import STREAM
 from celeriac.stores.amqp.wire import Incoming, Publication
 from celeriac.stores.store import Revocation
 
-__all__ = ["Stream", "broadcast_entry", "revocation_entries"]
+__all__ = ["WRITE_TIMEOUT", "Stream", "broadcast_entry", "revocation_entries"]
 
 logger = logging.getLogger("celeriac.stores.amqp")
 
@@ -54,7 +54,7 @@ _LONGEST_PAUSE: Final = 2.0
 """Seconds at most between two attempts."""
 _ATTACH_TIMEOUT: Final = 3.0
 """Seconds for a node to begin; one whose replica does not run is silent."""
-_WRITE_TIMEOUT: Final = 3.0
+WRITE_TIMEOUT: Final = 3.0
 """Seconds for a node to take entries, before another one is asked; entries that are there twice do no harm."""
 _READ_TIMEOUT: Final = 5.0
 """Seconds for reading to the end; the caller tries again later."""
@@ -129,7 +129,7 @@ class Stream:
 
     async def _write(self, entries: list[Publication]) -> None:
         try:
-            async with asyncio.timeout(_WRITE_TIMEOUT):
+            async with asyncio.timeout(WRITE_TIMEOUT):
                 failures = await self._publisher.deliver(entries)
         except TimeoutError:
             if self._link.blocked is None:

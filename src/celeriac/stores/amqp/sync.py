@@ -12,7 +12,7 @@ from celeriac.stores.amqp.declaring import declaration_failure, request_of
 from celeriac.stores.amqp.errors import ChannelClosed
 from celeriac.stores.amqp.inboxes import exchange_of
 from celeriac.stores.amqp.refusals import missing_exchange, publication_error
-from celeriac.stores.amqp.stream import broadcast_entry, revocation_entries
+from celeriac.stores.amqp.stream import WRITE_TIMEOUT, broadcast_entry, revocation_entries
 from celeriac.stores.amqp.sync_pool import SyncPool
 from celeriac.stores.amqp.topology import STREAM, BoundQueue, Declaration, MadeQueue, Topology, made
 from celeriac.stores.amqp.translation import content_of
@@ -50,15 +50,20 @@ class SyncAmqpStore:
         if messages:
             self._send(self._addressing.publications(messages, time.time()))
 
-    def _send(self, publications: Sequence[Publication], attempt: int = 1) -> None:
+    def _send(self, publications: Sequence[Publication], attempt: int = 1, *, patience: float | None = None) -> None:
         """Send and have confirmed; queues that are missing and may be made are made.
+
+        Args:
+            publications: what to send.
+            attempt: counts from 1.
+            patience: see :meth:`SyncPool.call`.
 
         Raises:
             Unroutable, StoreFull: the first message that was not taken.
         """
         self._prepare(publications)
         again: list[Publication] = []
-        for each in self._pool.publish(publications):
+        for each in self._pool.publish(publications, patience=patience):
             publication = publications[each.index]
             target = publication.routing_key
             later = attempt == 1 if each.is_unroutable else self._topology.may_take_later(target, attempt)
@@ -68,10 +73,10 @@ class SyncAmqpStore:
         if not again:
             return
         for queue in {each.routing_key for each in again}:
-            self._declare(self._topology.of_queue(queue))
+            self._declare(self._topology.of_queue(queue), patience)
         if attempt > 1:
             time.sleep(pause_before(attempt - 1))
-        self._send(again, attempt + 1)
+        self._send(again, attempt + 1, patience=patience)
 
     def _prepare(self, publications: Sequence[Publication]) -> None:
         """Make the exchanges that are needed."""
@@ -106,12 +111,12 @@ class SyncAmqpStore:
             raise
         return True
 
-    def _declare(self, declarations: Iterable[Declaration]) -> None:
-        """Make everything in one round trip."""
+    def _declare(self, declarations: Iterable[Declaration], patience: float | None = None) -> None:
+        """Make everything in one round trip; for ``patience`` see :meth:`SyncPool.call`."""
         listed = list(declarations)
         requests = [request_of(each) for each in listed]
         try:
-            self._pool.call(lambda channel: channel.call_all(requests))
+            self._pool.call(lambda channel: channel.call_all(requests), patience=patience)
         except ChannelClosed as error:
             raise declaration_failure(listed[error.place], error) from error
 
@@ -154,15 +159,18 @@ class SyncAmqpStore:
     def revoke(self, revocations: Sequence[Revocation], lifetime: float) -> None:
         """See :meth:`celeriac.stores.store.Store.revoke`."""
         if revocations:
-            self._declare([STREAM])
-            self._send(revocation_entries(revocations, lifetime))
+            self._write(revocation_entries(revocations, lifetime))
 
     def broadcast(self, exchange: str, payload: bytes, routing_key: str = "") -> None:
         """See :meth:`celeriac.stores.store.Store.broadcast`."""
         if exchange == REVOCATIONS:
-            self._declare([STREAM])
-            self._send([broadcast_entry(payload)])
+            self._write([broadcast_entry(payload)])
             return
         content = content_of(payload)
         self._declare([made(exchange_of(self._topology, exchange))])
         self._pool.publish([Publication(exchange, routing_key, content.properties, content.body, mandatory=False)])
+
+    def _write(self, entries: Sequence[Publication]) -> None:
+        """Write to the stream of revocations, on the first node that can: one without a running replica is silent."""
+        self._declare([STREAM], WRITE_TIMEOUT)
+        self._send(entries, patience=WRITE_TIMEOUT)

@@ -57,13 +57,16 @@ class SyncPool:
 
     # ----------------------------------------------------------------------------------------------------------- calls
 
-    def publish(self, publications: Sequence[Publication], timeout: float | None = None) -> list[Refused]:
+    def publish(
+        self, publications: Sequence[Publication], timeout: float | None = None, patience: float | None = None
+    ) -> list[Refused]:
         """Publish and have everything confirmed; what was not confirmed when a connection broke is sent again, so that
         it may be there twice.
 
         Args:
             publications: what to send, mandatory ones come back when no queue takes them.
             timeout: seconds from name look-up to the last confirmation, ``publish_timeout`` if None.
+            patience: as for :meth:`call`.
 
         Returns:
             Those that the server did not take, in their order.
@@ -88,15 +91,17 @@ class SyncPool:
                 left, places = [left[each] for each in window.open], [places[each] for each in window.open]
 
         if publications:
-            self.call(publish, timeout)
+            self.call(publish, timeout, patience)
         return sorted(refused, key=lambda each: each.index)
 
-    def call(self, use: Callable[[SyncChannel], T], timeout: float | None = None) -> T:
+    def call(self, use: Callable[[SyncChannel], T], timeout: float | None = None, patience: float | None = None) -> T:
         """Use a channel; again on another connection when the first breaks, so ``use`` must bear that.
 
         Args:
             use: what to do with the channel, which belongs to it until it returns.
             timeout: seconds from name look-up to the end, ``publish_timeout`` if None.
+            patience: seconds for one node, before the next one is asked, if None all that there are. Time in which the
+                server takes no messages because of an alarm does not count.
 
         Raises:
             as :meth:`publish`; and what ``use`` raises.
@@ -110,6 +115,8 @@ class SyncPool:
             rested = bool(self._free)
             try:
                 channel = self.take(deadline)
+                if patience is not None and channel.connection.blocked is None:
+                    channel.deadline = min(deadline, time.monotonic() + patience)
                 result = use(channel)
             except (ChannelClosed, Blocked) as error:
                 if channel is not None:

@@ -142,12 +142,13 @@ def payload_of(properties: Properties, headers: dict[str, Any], incoming: Incomi
         value = getattr(properties, name)
         if value is not None:
             made[name] = value
-    made["delivery_info"] = {
+    address: dict[str, Any] = {
         "exchange": "" if queue else incoming.exchange,
         "routing_key": queue or incoming.routing_key,
     }
     if incoming.redelivered:
-        made["delivery_info"]["redelivered"] = True  # as kombu's virtual transports say it (protocol.md, section 4)
+        address["redelivered"] = True  # as kombu's virtual transports say it (protocol.md, section 4)
+    made["delivery_info"] = address
     made["priority"] = properties.priority or 0
     made["body_encoding"] = "base64"
     made["delivery_tag"] = properties.message_id or ""
