@@ -69,6 +69,7 @@ reference: $(INSTALLED)  ## write the generated pages of the documentation anew
 	$(BIN)/python scripts/settings_reference.py docs/reference/settings.md
 	$(BIN)/python scripts/command_reference.py docs/reference/command-line.md
 	$(BIN)/python scripts/exceptions_reference.py docs/reference/exceptions.md
+	$(BIN)/python scripts/celery_names.py docs/reference/celery-names.md
 
 docs: $(INSTALLED) reference  ## build the documentation into site/
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'

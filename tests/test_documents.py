@@ -72,3 +72,8 @@ def test_what_cannot_be_written_says_so():
 def test_the_time_is_aware_and_utc():
     now = datetime.fromisoformat(documents.now())
     assert now.utcoffset() == timedelta(0)
+
+
+def test_the_state_is_told_of_a_document_that_pickle_wrote():
+    payload = documents.encode({"status": "SUCCESS", "result": {1, 2}}, "pickle")
+    assert documents.status_of(payload, "pickle") == "SUCCESS"
