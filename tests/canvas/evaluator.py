@@ -85,7 +85,7 @@ class Evaluation:
         if call.fate == "ignores":
             return Outcome(call.label, "IGNORED")
         if call.replaced_by is not None:
-            return self.run(_replacement(call, shape_of(call.replaced_by)))
+            return self.run(_replacement(call, call.replaced_by))
         given = call.args if call.immutable else (*args, *call.args)
         return self._ended(call, Outcome(call.label, "SUCCESS", value_of(call.does, call.label, given)))
 
@@ -94,7 +94,7 @@ class Evaluation:
         self._settle(call, outcome)
         if outcome.state == "SUCCESS":
             for link in call.links:
-                self.run(shape_of(link), (outcome.value,))
+                self.run(link, (outcome.value,))
         elif outcome.state == "FAILURE":
             self._tell(call.errbacks, call.label, outcome.value)
         return outcome

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import reduce
 from itertools import count
 from operator import or_
@@ -10,8 +10,9 @@ from random import Random
 from typing import Any, Final, Protocol
 
 from .plan import Call, Chain, Chord, Errback, Group, Map, Plan
+from .shape import is_empty, shape_of
 
-__all__ = ["Kit", "build", "plan_of"]
+__all__ = ["FATES", "Kit", "build", "plan_of"]
 
 MOST_NODES: Final = 60
 DEEPEST: Final = 6
@@ -32,23 +33,27 @@ class Kit(Protocol):
 # ---------------------------------------------------------------------------------------------------------------- plans
 
 
-def plan_of(seed: int, fates: Iterable[str] = FATES, nodes: int = MOST_NODES) -> Plan:
+def plan_of(
+    seed: int, fates: Iterable[str] = FATES, nodes: int = MOST_NODES, styles: Sequence[str] = ("old", "new")
+) -> Plan:
     """The plan of a seed.
 
     Args:
         seed: any.
         fates: how calls end that do not succeed.
-        nodes: calls, at most.
+        nodes: calls, about.
+        styles: of errbacks.
     """
-    return _Generator(Random(seed), tuple(fates), nodes).plan()
+    return _Generator(Random(seed), tuple(fates), nodes, styles).plan()
 
 
 class _Generator:
     """Draws one plan. Trouble and wealth differ from plan to plan: some have no failures, some are all groups."""
 
-    def __init__(self, random: Random, fates: tuple[str, ...], nodes: int) -> None:
+    def __init__(self, random: Random, fates: tuple[str, ...], nodes: int, styles: Sequence[str]) -> None:
         self.random = random
         self.fates = fates
+        self.styles = styles
         self.left = random.choice((4, 8, 15, 30, nodes))
         self.deepest = random.randint(1, DEEPEST)
         self.trouble = random.choice((0.0, 0.0, 0.05, 0.15, 0.4)) if fates else 0.0
@@ -102,9 +107,14 @@ class _Generator:
             random.choice(self.fates) if troubled else "ends",
             random.randint(1, 3) if special and random.random() < 0.4 else 0,
             special and not replaced and random.random() < 0.4,
-            self.node(depth + 1) if replaced else None,
+            self.replacement(depth) if replaced else None,
             **self.ties(depth),
         )
+
+    def replacement(self, depth: int) -> Plan:
+        """Anything but what is empty, which is refused."""
+        plan = self.node(depth + 1)
+        return self.call(depth + 1) if is_empty(shape_of(plan)) else plan
 
     def map(self, depth: int) -> Map:
         """One task for a few items."""
@@ -123,7 +133,7 @@ class _Generator:
             links = [self.node(depth + 1) for _ in range(random.choice((1, 1, 2)))]
         if random.random() < 2 * self.trouble:
             errbacks = [
-                Errback(next(self.labels), random.choice(("old", "new"))) for _ in range(random.choice((1, 1, 2)))
+                Errback(next(self.labels), random.choice(self.styles)) for _ in range(random.choice((1, 1, 2)))
             ]
         return {"links": tuple(links), "errbacks": tuple(errbacks)}
 

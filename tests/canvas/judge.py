@@ -7,7 +7,7 @@ from typing import Any
 
 from .evaluator import Outcome, evaluate, leaves_of
 from .plan import Call, Plan, calls_of
-from .world import Observed
+from .sightings import Observed
 
 __all__ = ["differences"]
 

@@ -28,6 +28,7 @@ FLAVOURS: Final[dict[str, dict[str, Any]]] = {
         "result_accept_content": ["json", "pickle"],
     },
     "extended": {"result_extended": True, "task_track_started": True},
+    "patient": {"task_delivery_limit": 1_000_000, "worker_shutdown_grace": 20.0},
 }
 """Settings by the name of a flavour."""
 

@@ -1,6 +1,6 @@
 """Shapes: what plans become when they are composed, by the rules of docs/guides/canvas.md. Plans in, plans out.
 
-In a shape links and errbacks are at calls only, and no chain is in a chain.
+In a shape links and errbacks are at calls only, and are shapes too; no chain is in a chain.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from .plan import Call, Chain, Chord, Errback, Group, Map, Plan
 
-__all__ = ["ends_in_group", "linked", "members_of", "shape_of", "steps_of", "with_errbacks"]
+__all__ = ["ends_in_group", "is_empty", "linked", "members_of", "shape_of", "steps_of", "with_errbacks"]
 
 
 def shape_of(plan: Plan) -> Plan:
@@ -20,8 +20,11 @@ def shape_of(plan: Plan) -> Plan:
         case Map(kind="chunks"):
             cut = [plan.items[at : at + plan.size] for at in range(0, len(plan.items), plan.size)]
             return Group(tuple(replace(plan, kind="starmap", items=part) for part in cut))
-        case Call() | Map():
-            return plan
+        case Call():
+            stead = None if plan.replaced_by is None else shape_of(plan.replaced_by)
+            return replace(plan, replaced_by=stead, links=tuple(shape_of(each) for each in plan.links))
+        case Map():
+            return replace(plan, links=tuple(shape_of(each) for each in plan.links))
         case Group():
             shape = Group(tuple(shape_of(each) for each in plan.members))
         case Chord():
@@ -34,7 +37,7 @@ def shape_of(plan: Plan) -> Plan:
                     append(row, one, plan.piped)
             shape = row[0] if len(row) == 1 and len(plan.steps) > 1 else Chain(tuple(row))
     for link in plan.links:
-        shape = linked(shape, link)
+        shape = linked(shape, shape_of(link))
     return with_errbacks(shape, plan.errbacks)
 
 
@@ -44,7 +47,7 @@ def append(row: list[Plan], step: Plan, whole: bool) -> None:
     if isinstance(last, Group):
         if not (isinstance(step, Group) and not step.members):
             row[-1] = Chord(last.members, step)
-    elif isinstance(last, Chord) and (ends_in_group(last.body) or last.body == Chain(())):
+    elif isinstance(last, Chord) and (ends_in_group(last.body) or is_empty(last.body)):
         row[-1] = _continued(last, step)
     elif isinstance(step, Group) and not step.members:
         if whole or isinstance(last, Chord):
@@ -87,6 +90,11 @@ def members_of(members: Iterable[Plan]) -> list[Plan]:
     return found
 
 
+def is_empty(shape: Plan) -> bool:
+    """There is no step in it, not even an empty group."""
+    return isinstance(shape, Chain) and not shape.steps
+
+
 def ends_in_group(shape: Plan) -> bool:
     """What comes of it is a list."""
     match shape:
@@ -95,7 +103,7 @@ def ends_in_group(shape: Plan) -> bool:
         case Chord():
             return ends_in_group(shape.body)
         case Chain():
-            return bool(shape.steps) and ends_in_group(steps_of(shape)[-1])
+            return not shape.steps or ends_in_group(steps_of(shape)[-1])
     return False
 
 
@@ -107,8 +115,8 @@ def linked(shape: Plan, link: Plan) -> Plan:
         case Chord():
             return replace(shape, body=linked(shape.body, link))
         case Chain():
-            *before, last = steps_of(shape) or (shape,)
-            return Chain((*before, _linked_ends(last, link))) if shape.steps else shape
+            last = len(steps_of(shape)) - 1
+            return Chain(tuple(_linked_ends(each, link) if at == last else each for at, each in enumerate(shape.steps)))
         case Group():
             members = members_of(shape.members)
             return Group((linked(members[0], _immutable(link)), *members[1:])) if members else shape

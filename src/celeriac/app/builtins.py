@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 from celeriac import serialization
 from celeriac.app.ending import CHORD_TASK, Ending
-from celeriac.app.flow import FLOW_TASK, NESTED, read_stored
+from celeriac.app.flow import NESTED, NOTHING_WAITS, placed, read_stored, workflow_queue
 from celeriac.canvas.chord import chord
 from celeriac.canvas.group import group
 from celeriac.canvas.maps import chunks
 from celeriac.canvas.signature import Signature, maybe_signature
-from celeriac.exceptions import ChordError, Ignore, OperationalError
+from celeriac.canvas.stored import FLOW_TASK
+from celeriac.exceptions import ChordError, OperationalError
 from celeriac.serialization.failures import decode_exception, encode_exception
-from celeriac.states import IGNORED, SUCCESS
+from celeriac.states import FAILURE, IGNORED, SUCCESS
 
 if TYPE_CHECKING:
     from celeriac.app.app import Celeriac
+    from celeriac.stores.store import Outgoing
 
 __all__ = ["add_builtins"]
 
@@ -47,43 +49,87 @@ _OURS: dict[str, Any] = {
 
 
 def _flow(app: Celeriac) -> Made:
-    def flow(self: Any, *args: Any, key: str, ended: dict[str, Any] | None = None, **kwargs: Any) -> None:
-        """Go on with a stored workflow, or say of all that is in it that it will never run."""
+    def flow(self: Any, *args: Any, key: str, ended: dict[str, Any] | None = None, **handed: Any) -> None:
+        """Go on with a stored workflow, or say of all that is in it that it will never run.
+
+        Args:
+            args: for what runs first in it.
+            key: names it.
+            ended: how that ended which it waited for: ``value``, ``state``, and whether ``errbacks`` are called.
+            handed: what was meant for it: ``kwargs``, ``options``, ``place``, ``links``, ``errbacks``, ``chain``.
+        """
         workflow = read_stored(app, key)
         if workflow is None:
-            raise Ignore(f"the stored workflow {key!r} is gone; was it older than result_expires?")
+            raise LookupError(f"the stored workflow {key} is gone: it was older than result_expires")
         request = self.request
+        for link in handed.get("links") or ():
+            workflow.link_end(Signature.from_dict(link, app))
+        for errback in handed.get("errbacks") or ():
+            workflow.link_error(Signature.from_dict(errback, app))
+        place, chain = handed.get("place") or {}, handed.get("chain")
         ending = Ending(app, request)
-        if ended is not None:
+        if ended is None:
+            options = {"parent_id": request.parent_id, "root_id": request.root_id, **(handed.get("options") or {})}
+            options.update({"chain": chain} if chain else {})
+            ending.go_on(placed(workflow, place), args, handed.get("kwargs"), **options)
+        else:
             value = ended["value"]
             if value is not None:
                 value = encode_exception(decode_exception(value), app.settings.result_serializer)
-            ending.abandon(workflow, value, ended["state"], ended["errbacks"])
-        else:
-            ending.go_on(workflow, args, kwargs, parent_id=request.parent_id, root_id=request.root_id)
+            for step in chain or ():
+                ending.abandon(Signature.from_dict(step, app), value, ended["state"])
+            ending.abandon(workflow, value, ended["state"], ended["errbacks"], place)
         request.own_ending = ending
 
-    return flow, {"name": FLOW_TASK, **_OURS}
+    def on_failure(self: Any, exc: BaseException, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
+        """It could not be done, or killed its children: what is stored will never run."""
+        if "ended" in kwargs:
+            logger.error("the stored workflow %s was abandoned, but that cannot be told: %r", kwargs.get("key"), exc)
+            return
+        ended = {"value": encode_exception(exc, "json"), "state": FAILURE, "errbacks": True}
+        self.request.follow_ups.extend(_again(self, {**kwargs, "ended": ended}))
+
+    return flow, {"name": FLOW_TASK, **_OURS, "on_failure": on_failure}
+
+
+def _again(task: Any, kwargs: dict[str, Any]) -> list[Outgoing]:
+    """Another call of this task of ours, with this call's settlement."""
+    options = {"queue": workflow_queue(task.app), "chord": NOTHING_WAITS, "ignore_result": True}
+    return task.app.sender.built(task.name, (), kwargs, options).outgoing  # type: ignore[no-any-return]  # it is one
 
 
 def _chord_body(app: Celeriac) -> Made:
-    def send_body(self: Any, group_id: str, body: dict[str, Any]) -> None:
-        """Send a chord's body with the results of the header, or the failure of the first member that failed."""
+    def send_body(self: Any, group_id: str, body: dict[str, Any], broken: str | None = None) -> None:
+        """Send a chord's body with the results of the header, or the failure of the first member that failed.
+
+        Args:
+            broken: why that cannot be done.
+        """
         call = Signature.from_dict(body, app)
-        payloads = app.store.chord_parts(group_id)
-        if not payloads:
-            raise Ignore(f"the parts of chord {group_id} are gone: its body was sent before")
-        shape = app.store.documents("group", [group_id])[0] if body.get(NESTED) else b""
         ending = Ending(app, self.request)
         try:
-            ending.go_on(call, (_joined(app, payloads, shape),), parent_id=self.request.parent_id)
+            if broken is not None:
+                raise ChordError(broken)
+            payloads = app.store.chord_parts(group_id)
+            if payloads:
+                shape = app.store.documents("group", [group_id])[0] if body.get(NESTED) else b""
+                ending.go_on(call, (_joined(app, payloads, shape),), parent_id=self.request.parent_id)
+            # Else the body was sent before; or, where messages are elsewhere, it is in the record of this very
+            # message, whose first run came no further. Closing the chord again is what asks for that record.
+        except OperationalError:
+            raise
         except Exception as error:  # whatever it is, nothing but the body's failure can tell those who wait for it
             ending = Ending(app, self.request)
             ending.fail_body(call, error if isinstance(error, ChordError) else ChordError(f"Callback error: {error!r}"))
         ending.close(group_id)
         self.request.own_ending = ending
 
-    return send_body, {"name": CHORD_TASK, **_OURS}
+    def on_failure(self: Any, exc: BaseException, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
+        """It killed its children: the body fails."""
+        if kwargs.get("broken") is None:
+            self.request.follow_ups.extend(_again(self, {**kwargs, "broken": f"Callback error: {exc!r}"}))
+
+    return send_body, {"name": CHORD_TASK, **_OURS, "on_failure": on_failure}
 
 
 def _joined(app: Celeriac, payloads: list[bytes], shape: bytes | None) -> list[Any]:

@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from functools import partial
+from inspect import signature
 from typing import TYPE_CHECKING, Any, Final
 
 from celeriac import documents as result_documents
 from celeriac import serialization
 from celeriac.app.arguments import ArgumentChecker
 from celeriac.app.context import Context
-from celeriac.app.flow import FLOW_TASK, Flow, place_of, reference, workflow_queue
+from celeriac.app.flow import NOTHING_WAITS, Flow, place_of, workflow_queue
 from celeriac.canvas.chain import Chain
 from celeriac.canvas.chord import chord
 from celeriac.canvas.group import group
 from celeriac.canvas.maps import chunks
-from celeriac.canvas.signature import PlainData, Signature, listed
+from celeriac.canvas.signature import LINKS, PlainData, Signature, listed
+from celeriac.canvas.stored import FLOW_TASK, Stored
 from celeriac.result.base import ResultBase
 from celeriac.serialization.failures import decode_exception, encode_exception
 from celeriac.states import FAILURE, IGNORED
@@ -126,6 +127,7 @@ class Ending:
             "root_id": context.root_id or context.id,
             "parent_id": context.id,
             "reply_to": context.reply_to or "",
+            "chord": NOTHING_WAITS,
         }
         completion = app.sender.built(CHORD_TASK, (), {"group_id": group_id, "body": body}, options)
         size = body.get("chord_size")
@@ -163,7 +165,14 @@ class Ending:
         """A chord's body will never run: its errbacks, and the failure for it and for what was to follow it."""
         self.abandon(body, encode_exception(error, self._app.settings.result_serializer), FAILURE, errbacks=True)
 
-    def abandon(self, signature: Signature, value: Any, state: str, errbacks: bool = False) -> None:
+    def abandon(
+        self,
+        signature: Signature,
+        value: Any,
+        state: str,
+        errbacks: bool = False,
+        place: dict[str, Any] | None = None,
+    ) -> None:
         """A workflow will never run.
 
         Args:
@@ -171,8 +180,9 @@ class Ending:
             value: the exception as results have it.
             state: how it ended: FAILURE, REVOKED, or IGNORED for no state at all.
             errbacks: it is a chord's body: the errbacks of what would have run first in it are called.
+            place: instead of its own.
         """
-        self._abandon(signature, value, state, None, None, errbacks)
+        self._abandon(signature, value, state, None, place or None, errbacks)
 
     def _abandon(
         self,
@@ -184,8 +194,8 @@ class Ending:
         errbacks: bool = False,
     ) -> None:
         place = place_of(call.options) if place is None else place
-        if call.task == FLOW_TASK:
-            self._abandon_stored(call, value, state, errbacks)
+        if isinstance(call, Stored):
+            self._abandon_stored(call, value, state, place, errbacks)
         elif isinstance(call, Chain):
             steps = call.tasks
             for position, step in enumerate(steps):
@@ -238,13 +248,13 @@ class Ending:
             called_directly=False,
         )
 
-    def _abandon_stored(self, call: Signature, value: Any, state: str, errbacks: bool) -> None:
+    def _abandon_stored(self, call: Stored, value: Any, state: str, place: dict[str, Any], errbacks: bool) -> None:
         """What is stored is read by the task that would have gone on with it: it says the same of all that is in it."""
         if isinstance(value, BaseException):  # as results have it whose serializer is pickle: messages need not be
             value = encode_exception(value, "json")
         ended = {"value": value, "state": state, "errbacks": errbacks}
-        data = reference(self._app, call.kwargs["key"], call.id, ended=ended)
-        self.go_on(Signature.from_dict(data, self._app))
+        own = {name: call.options[name] for name in LINKS if name in call.options}
+        self.go_on(Stored(FLOW_TASK, (), {**call.kwargs, "ended": ended}, {**own, **place}, app=self._app))
 
     def _record(self, call: Signature, value: Any, state: str, traceback: str | None) -> ResultRecord:
         settings = self._app.settings
@@ -293,7 +303,13 @@ def _takes_details(task: Task[Any, Any], errback: Signature) -> bool:
         return False
     if not _takes(task, errback, _DETAILS):
         return False
-    return not (isinstance(task.run, partial) and _takes(task, errback, _DETAILS[:1]))
+    return not (_is_bound(task) and _takes(task, errback, _DETAILS[:1]))
+
+
+def _is_bound(task: Task[Any, Any]) -> bool:
+    """Its function gets the task first."""
+    function = getattr(task, "__wrapped__", None)
+    return function is not None and len(signature(function).parameters) > len(signature(task.run).parameters)
 
 
 def _takes(task: Task[Any, Any], errback: Signature, args: tuple[str, ...]) -> bool:

@@ -23,7 +23,8 @@ from celeriac.canvas.chain import Chain
 from celeriac.canvas.chord import chord
 from celeriac.canvas.group import group
 from celeriac.canvas.maps import chunks
-from celeriac.canvas.signature import PLACE, STRUCTURE, PlainData, Signature, as_data, maybe_signature
+from celeriac.canvas.signature import PLACE, STRUCTURE, PlainData, Signature, as_data, listed, maybe_signature
+from celeriac.canvas.stored import FLOW_TASK, Stored
 from celeriac.exceptions import ChordsNotSupported
 from celeriac.ids import new_task_id
 from celeriac.stores.store import Document, Outgoing
@@ -32,16 +33,17 @@ if TYPE_CHECKING:
     from celeriac.app.app import Celeriac
     from celeriac.app.building import Built
 
-__all__ = ["FLOW_TASK", "NESTED", "PLACE", "Flow", "placed", "workflow_queue"]
+__all__ = ["NESTED", "NOTHING_WAITS", "PLACE", "Flow", "placed", "workflow_queue"]
 
-FLOW_TASK: Final = "celeriac.flow"
-"""The task that goes on with a stored workflow."""
 LARGEST_EMBEDDED: Final = 16 * 1024
 """Bytes of a workflow that travel in a message (DECISIONS: workflows)."""
 SMALL: Final = 1024
 """Bytes of a workflow that always travel: a call that stands for it takes a third of that."""
 NESTED: Final = "chord_nested"
 """The key of a chord's body, beside ``chord_size``, that says that some results of the header are lists."""
+NOTHING_WAITS: Final = {"task": FLOW_TASK}
+"""In the place of a chord's body, in calls that go on with workflows: it says that something depends on their end
+(:func:`celeriac.envelope.carries_workflow`), but no group's members are counted by it."""
 _WHEN: Final = frozenset(("countdown", "eta"))
 """Options of a chord that its body has not: it starts when the header has ended."""
 
@@ -110,6 +112,9 @@ class Flow:
         if isinstance(signature, chunks):
             signature = signature.group()
             signature.freeze()
+        if isinstance(signature, Stored):
+            self._add_stored(signature, args, kwargs, options, place or {})
+            return
         if not isinstance(signature, (Chain, group, chord)):
             self._add_task(signature, args, kwargs, options, place or {})
             return
@@ -147,6 +152,28 @@ class Flow:
         merged.update(place)
         self.built.append(self.app.sender.built(call.task, new_args, new_kwargs, merged))
 
+    def _add_stored(
+        self, call: Stored, args: Any, kwargs: dict[str, Any] | None, options: dict[str, Any], place: Place
+    ) -> None:
+        """The task is a call of ours: all that was meant for what it stands for goes in its arguments."""
+        merged = {**call.options, **options, **place}
+        named: dict[str, Any] = {"key": call.kwargs["key"]}
+        for name in ("ended", "first"):
+            if name in call.kwargs:
+                named[name] = call.kwargs[name]
+        handed = {
+            "kwargs": kwargs,
+            "options": {name: value for name, value in merged.items() if name not in (*STRUCTURE, "reply_to")},
+            "place": place_of(merged),
+            "links": listed(merged.get("link")),
+            "errbacks": listed(merged.get("link_error")),
+            "chain": merged.get("chain"),
+        }
+        named.update((name, as_data(value)) for name, value in handed.items() if value)
+        own = {name: merged[name] for name in ("task_id", "root_id", "parent_id", "reply_to") if merged.get(name)}
+        own.update(queue=workflow_queue(self.app), ignore_result=True, chord=NOTHING_WAITS)
+        self.built.append(self.app.sender.built(FLOW_TASK, tuple(args or ()), named, own))
+
     def _add_chain(
         self, chain: Chain, args: Any, kwargs: dict[str, Any] | None, options: dict[str, Any], place: Place
     ) -> None:
@@ -157,7 +184,7 @@ class Flow:
             self.add(first, args, kwargs, options, place)
             return
         placed(rest[-1], place)
-        options["chain"] = self._rest(rest)[0]
+        options["chain"] = self._rest(rest, sent=True)[0]
         self.add(first, args, kwargs, options)
 
     def _add_group(
@@ -182,15 +209,17 @@ class Flow:
         own = {name: value for name, value in options.items() if name not in _WHEN and name not in lineage}
         size = header.completions()
         placed(body, place)
-        if not size:
-            self.add(body, ([],), None, {**own, **lineage})
+        if not size:  # what runs in the header, if anything, ends with nothing
+            self._add_group(header, args, kwargs, dict(options), {})
+            nothing = [_nothing(_as_tuple(member)) for member in header.tasks]
+            self.add(body, (nothing,), None, {**own, **lineage})
             return
         body.options.update(own)
         self.chords += 1
         group_id = header.options["task_id"]
         data, size_of_body = self._sized(body)
         if self._too_large(size_of_body, size):
-            (data,), _ = self._stored([data], body)
+            (data,), _ = self._stored([data], body, None)
         own_keys: dict[str, Any] = {"chord_size": size}
         expires = self.app.settings.result_expires
         self.documents.append(Document("size", group_id, b"%d" % size, expires))
@@ -217,8 +246,12 @@ class Flow:
 
     # -- what runs later ---------------------------------------------------------------------------------------------
 
-    def _rest(self, steps: list[Signature]) -> tuple[list[dict[str, Any]], int]:
-        """The steps as messages carry them, reversed, and their size; what is too large is cut off the end."""
+    def _rest(self, steps: list[Signature], sent: bool = False) -> tuple[list[dict[str, Any]], int]:
+        """The steps as messages carry them, reversed, and their size; what is too large is cut off the end.
+
+        Args:
+            sent: they have their place already, so nobody will ask what they end with.
+        """
         row: list[dict[str, Any]] = []
         total = 0
         for position in range(len(steps) - 1, -1, -1):
@@ -226,7 +259,7 @@ class Flow:
             row.append(data)
             total += size
             if self._too_large(total):
-                row, total = self._stored(row, steps[position])
+                row, total = self._stored(row, steps[position], None if sent else steps[-1])
         return row, total
 
     def _sized(self, signature: Signature) -> tuple[dict[str, Any], int]:
@@ -242,7 +275,7 @@ class Flow:
             header = self._compound(signature.header, {"tasks": [data for data, _ in members]})
             body, size = self._sized(signature.body)
             if self._too_large(size, signature.header.completions()):
-                (body,), size = self._stored([body], signature.body)
+                (body,), size = self._stored([body], signature.body, signature.body)
             own = {name: value for name, value in signature.kwargs.items() if name not in ("header", "body")}
             kwargs = {**as_data(own), "header": header, "body": body}
             return self._compound(signature, kwargs), size + _total(members)
@@ -259,23 +292,21 @@ class Flow:
         own = {key: value for key, value in signature.items() if key != "kwargs"}
         return {**as_data(own), "kwargs": kwargs}
 
-    def _stored(self, row: list[dict[str, Any]], first: Signature) -> tuple[list[dict[str, Any]], int]:
+    def _stored(
+        self, row: list[dict[str, Any]], first: Signature, last: Signature | None
+    ) -> tuple[list[dict[str, Any]], int]:
         """Store a reversed row of steps; returns the call that stands for them."""
         steps = row[::-1]
         workflow = steps[0] if len(steps) == 1 else as_data(Chain(steps))
         key = new_task_id()
-        serializer = self.app.settings.task_serializer
-        content_type, content_encoding, body = serialization.dumps(workflow, serializer)
+        content_type, content_encoding, body = serialization.dumps(workflow, self.app.settings.task_serializer)
         payload = f"{content_type}\n{content_encoding}\n".encode() + body
         self.documents.append(Document("flow", key, payload, self.app.settings.result_expires))
-        call = reference(self.app, key, _first_id(first))
+        kwargs = {"key": key, "first": _first_id(first)}
+        if last is not None:
+            kwargs["ends"] = _as_tuple(last)
+        call = as_data(Stored(FLOW_TASK, (), kwargs, {"task_id": new_task_id()}))
         return [call], len(_encode_any(call))
-
-
-def reference(app: Celeriac, key: str, task_id: str | None, **kwargs: Any) -> dict[str, Any]:
-    """The call that stands for a stored workflow."""
-    options = {"task_id": task_id or new_task_id(), "queue": workflow_queue(app), "ignore_result": True}
-    return as_data(Signature(FLOW_TASK, (), {"key": key, **kwargs}, options))  # type: ignore[no-any-return]  # a dict
 
 
 def read_stored(app: Celeriac, key: str) -> Signature | None:
@@ -291,8 +322,10 @@ def read_stored(app: Celeriac, key: str) -> Signature | None:
 
 def _as_tuple(signature: Signature) -> Any:
     """The result of a frozen signature in the form in which results are stored, without its parents."""
-    if isinstance(signature, Chain) and signature.tasks:
-        return _as_tuple(signature.tasks[-1])
+    if isinstance(signature, Stored):
+        return signature.ends
+    if isinstance(signature, Chain):
+        return _as_tuple(signature.tasks[-1]) if signature.tasks else [[None, None], []]
     if isinstance(signature, chord) and signature.body is not None:
         return _as_tuple(signature.body)
     if isinstance(signature, group):
@@ -300,11 +333,16 @@ def _as_tuple(signature: Signature) -> Any:
     return [[signature.id, None], None]
 
 
+def _nothing(result: Any) -> list[Any]:
+    """The value of a member in which nothing runs."""
+    return [_nothing(each) for each in result[1]]
+
+
 def _first_id(signature: Signature) -> str | None:
     """The id of what runs first in a signature."""
     while isinstance(signature, Chain) and signature.tasks:
         signature = signature.tasks[0]
-    return signature.options.get("task_id")
+    return signature.kwargs.get("first") if isinstance(signature, Stored) else signature.options.get("task_id")
 
 
 def _total(members: Iterable[tuple[Any, int]]) -> int:

@@ -152,9 +152,9 @@ class Chain(Signature):
         return steps[-1].completions() if steps else 0
 
     def ends_in_group(self) -> bool:
-        """The last step is a group, or ends in one."""
+        """The last step is a group, or ends in one; without steps its result is an empty list, too."""
         steps = self.prepared()
-        return bool(steps) and steps[-1].ends_in_group()
+        return not steps or steps[-1].ends_in_group()
 
     def flatten_links(self) -> list[Signature]:
         """Itself, and what is linked to it and to its steps."""

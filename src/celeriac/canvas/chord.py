@@ -38,7 +38,7 @@ class chord(Signature):  # noqa: N801 - the name is Celery's
         **options: Any,
     ) -> None:
         members = header if isinstance(header, group) else group(header, app=app)
-        own = {"header": members, "body": maybe_signature(body, app), "kwargs": dict(kwargs or {})}
+        own = {"header": members, "body": _body_of(body, app), "kwargs": dict(kwargs or {})}
         immutable = options.pop("immutable", False)
         super().__init__(task, args, own, options, subtask_type="chord", immutable=immutable, app=app)
         self.own_app = app or members.own_app or (self.body.own_app if self.body is not None else None)
@@ -53,7 +53,7 @@ class chord(Signature):  # noqa: N801 - the name is Celery's
         if header is None and args:  # of old, they were positional arguments
             header = args.pop(0)
             kwargs.setdefault("body", args.pop(0) if args else None)
-        body = maybe_signature(kwargs.get("body"), made.own_app)
+        body = _body_of(kwargs.get("body"), made.own_app)
         members = header if isinstance(header, Mapping) else group(header or (), app=made.own_app)
         copied = group.of_mapping(members, made.own_app)
         made["args"] = tuple(args)
@@ -107,7 +107,7 @@ class chord(Signature):  # noqa: N801 - the name is Celery's
 
     @body.setter
     def body(self, value: Any) -> None:
-        self.kwargs["body"] = value
+        self.kwargs["body"] = _body_of(value, self.own_app)
 
     @property
     def id(self) -> str | None:
@@ -146,8 +146,6 @@ class chord(Signature):  # noqa: N801 - the name is Celery's
         body = self.body
         if body is None:
             raise ImproperlyConfigured("the chord has no body: give one, as in chord(header, body)")
-        if isinstance(body, chunks):
-            body = body.group()
         self.kwargs["body"] = body
         for callback in listed(self.options.pop("link", None)):
             body.link(callback)
@@ -211,7 +209,7 @@ class chord(Signature):  # noqa: N801 - the name is Celery's
         if body is None:
             return self
         chosen: chord = self.clone()
-        chosen.kwargs["body"] = maybe_signature(body, self.own_app).clone()  # type: ignore[union-attr]  # it is not None
+        chosen.kwargs["body"] = _body_of(body, self.own_app).clone()  # type: ignore[union-attr]  # it is not None
         return chosen
 
     def apply(
@@ -250,3 +248,9 @@ class chord(Signature):  # noqa: N801 - the name is Celery's
 
 
 Signature.TYPES["chord"] = chord
+
+
+def _body_of(value: Any, app: Celeriac | None) -> Signature | None:
+    """A body as a signature; chunks are the group that they make."""
+    body = maybe_signature(value, app)
+    return body.group() if isinstance(body, chunks) else body
