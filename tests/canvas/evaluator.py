@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 from .plan import Call, Chain, Chord, Errback, Group, Map, Plan
@@ -29,7 +28,11 @@ Tree = Outcome | list[Any]
 """What something ends with: one outcome, or a list of what the members of a group end with."""
 
 REASONS = {"revoked": "TaskRevokedError('revoked')", "expired": "TaskRevokedError('expired')"}
-FAILURES = {"fails": "ValueError('broken {}')", "rejects": "reject requeue=False: reason {}", "lost": "WorkerLostError('lost {}')"}
+FAILURES = {
+    "fails": "ValueError('broken {}')",
+    "rejects": "reject requeue=False: reason {}",
+    "lost": "WorkerLostError('lost {}')",
+}
 
 
 class Evaluation:

@@ -122,7 +122,9 @@ class _Generator:
         self.left -= 1
         kind = random.choice(("map", "starmap", "chunks"))
         items = tuple(tuple(random.randint(0, 9) for _ in range(2)) for _ in range(random.randint(0, 5)))
-        return Map(next(self.labels), kind, items, random.randint(1, 3), **({} if kind == "chunks" else self.ties(depth)))
+        return Map(
+            next(self.labels), kind, items, random.randint(1, 3), **({} if kind == "chunks" else self.ties(depth))
+        )
 
     def ties(self, depth: int) -> dict[str, Any]:
         """Links and errbacks."""
@@ -132,9 +134,7 @@ class _Generator:
         if random.random() < self.extras and depth < self.deepest and self.left > 0:
             links = [self.node(depth + 1) for _ in range(random.choice((1, 1, 2)))]
         if random.random() < 2 * self.trouble:
-            errbacks = [
-                Errback(next(self.labels), random.choice(self.styles)) for _ in range(random.choice((1, 1, 2)))
-            ]
+            errbacks = [Errback(next(self.labels), random.choice(self.styles)) for _ in range(random.choice((1, 1, 2)))]
         return {"links": tuple(links), "errbacks": tuple(errbacks)}
 
 

@@ -12,7 +12,7 @@ __all__ = ["shown", "shrunk"]
 
 
 def shown(plan: Plan) -> str:
-    """A plan on one line: ``c3!fails`` is call 3, ``|`` and ``,`` join chains, ``g[]`` and ``chord([], body)`` groups."""
+    """A plan on one line: ``c3!fails`` is call 3, ``|`` and ``,`` join chains."""
     match plan:
         case Call():
             marks = [plan.fate] if plan.fate != "ends" else []
@@ -23,7 +23,11 @@ def shown(plan: Plan) -> str:
         case Map():
             text = f"{plan.kind}{plan.label}x{len(plan.items)}/{plan.size}"
         case Chain():
-            text = f"({' | '.join(map(shown, plan.steps))})" if plan.piped else f"chain({', '.join(map(shown, plan.steps))})"
+            text = (
+                f"({' | '.join(map(shown, plan.steps))})"
+                if plan.piped
+                else f"chain({', '.join(map(shown, plan.steps))})"
+            )
         case Group():
             text = f"g[{', '.join(map(shown, plan.members))}]"
         case Chord():
@@ -49,12 +53,7 @@ def shrunk(plan: Plan, wrong: Callable[[Plan], bool], tries: int = 2000) -> Plan
 def _smaller(plan: Plan) -> Iterator[Plan]:
     """Plans with one thing less."""
     yield from _parts(plan)
-    for name in ("links", "errbacks", "steps", "members", "header", "args", "items"):
-        row = getattr(plan, name, ())
-        for position in range(len(row)):
-            if name == "steps" and len(row) <= 2 and getattr(plan, "piped", False):
-                continue
-            yield _with(plan, name, (*row[:position], *row[position + 1 :]))
+    yield from _shorter(plan)
     if isinstance(plan, Call):
         simple = {"fate": "ends", "retries": 0, "quiet": False, "replaced_by": None, "immutable": False, "does": "mix"}
         for name, value in simple.items():
@@ -70,6 +69,15 @@ def _smaller(plan: Plan) -> Iterator[Plan]:
         if each is not None:
             for smaller in _smaller(each):
                 yield _with(plan, name, smaller)
+
+
+def _shorter(plan: Plan) -> Iterator[Plan]:
+    for name in ("links", "errbacks", "steps", "members", "header", "args", "items"):
+        row = getattr(plan, name, ())
+        for position in range(len(row)):
+            if name == "steps" and len(row) <= 2 and getattr(plan, "piped", False):
+                continue
+            yield _with(plan, name, (*row[:position], *row[position + 1 :]))
 
 
 def _parts(plan: Plan) -> Iterator[Plan]:

@@ -44,4 +44,5 @@ def _descriptors(pid: int) -> Iterator[str]:
     """What a process has open, without the numbers that tell two sockets apart."""
     for name in os.listdir(f"/proc/{pid}/fd"):
         with contextlib.suppress(FileNotFoundError):
-            yield os.readlink(f"/proc/{pid}/fd/{name}").split(":[")[0]
+            opened = os.readlink(f"/proc/{pid}/fd/{name}")
+            yield opened if opened.startswith("anon_inode") else opened.split(":[")[0]

@@ -253,7 +253,7 @@ class Ending:
         if isinstance(value, BaseException):  # as results have it whose serializer is pickle: messages need not be
             value = encode_exception(value, "json")
         ended = {"value": value, "state": state, "errbacks": errbacks}
-        own = {name: call.options[name] for name in LINKS if name in call.options}
+        own: dict[str, Any] = {name: call.options[name] for name in LINKS if name in call.options}
         self.go_on(Stored(FLOW_TASK, (), {**call.kwargs, "ended": ended}, {**own, **place}, app=self._app))
 
     def _record(self, call: Signature, value: Any, state: str, traceback: str | None) -> ResultRecord:

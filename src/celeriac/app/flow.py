@@ -129,7 +129,7 @@ class Flow:
             self._add_chain(signature, args, kwargs, options, place)
         elif isinstance(signature, group):
             self._add_group(signature, args, kwargs, options, place)
-        else:
+        elif isinstance(signature, chord):
             self._add_chord(signature, args, kwargs, options, place)
 
     def _followed(self, signature: Signature, rest: list[Signature]) -> Signature:

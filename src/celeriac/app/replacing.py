@@ -64,7 +64,7 @@ def _single(task: Task[Any, Any], call: Signature) -> Signature:
     if not call.ends_in_group():
         return call
     gather = task.app.tasks["celery.accumulate"].s(index=0)
-    return chord(call, body=gather, app=task.app) if isinstance(call, group) else joined(call, gather)  # type: ignore[no-any-return]
+    return chord(call, body=gather, app=task.app) if isinstance(call, group) else joined(call, gather)
 
 
 def _last(call: Signature) -> Signature:

@@ -115,7 +115,7 @@ def _continue(owner: chord, step: Signature) -> None:
     from celeriac.canvas.chain import Chain
 
     body = owner.body
-    if body is None or body.is_empty() and isinstance(body, Chain):
+    if body is None or (body.is_empty() and isinstance(body, Chain)):
         owner.body = step
     elif isinstance(body, Chain) and not body.has_links():
         tasks = body.tasks

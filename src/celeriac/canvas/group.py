@@ -29,7 +29,7 @@ class group(Signature):  # noqa: N801 - the name is Celery's
         app, immutable = options.pop("app", None), options.pop("immutable", False)
         own = {"tasks": signatures(_members(tasks), app)}
         super().__init__("celery.group", (), own, options, subtask_type="group", immutable=immutable, app=app)
-        self._find_app()
+        self.find_app()
 
     @classmethod
     def of_mapping(cls, d: Mapping[str, Any], app: Celeriac | None = None) -> Self:
@@ -40,7 +40,7 @@ class group(Signature):  # noqa: N801 - the name is Celery's
             **kwargs,
             "tasks": [each.clone() for each in signatures(kwargs.get("tasks") or (), made.own_app)],
         }
-        made._find_app()
+        made.find_app()
         return made
 
     @classmethod
@@ -64,10 +64,10 @@ class group(Signature):  # noqa: N801 - the name is Celery's
     @property
     def app(self) -> Celeriac:
         """The app that sends it: its own, else that of the first member that has one."""
-        self._find_app()
+        self.find_app()
         return super().app
 
-    def _find_app(self) -> None:
+    def find_app(self) -> None:
         if self.own_app is None:
             self.own_app = next((each.own_app for each in self.tasks if each.own_app is not None), None)
 
@@ -78,7 +78,7 @@ class group(Signature):  # noqa: N801 - the name is Celery's
 
     def only_member(self) -> Signature:
         """A copy of the only member, with the group's options."""
-        (member,) = self._with_options(self.tasks)
+        (member,) = self.with_options(self.tasks)
         return member
 
     def members(self) -> list[Signature]:
@@ -92,7 +92,7 @@ class group(Signature):  # noqa: N801 - the name is Celery's
         for each in self.tasks:
             step = each.group() if isinstance(each, chunks) else each
             if isinstance(step, group):
-                found += step._with_options(step.members())
+                found += step.with_options(step.members())
             elif not step.is_empty():
                 found.append(step)
         return found
@@ -118,7 +118,7 @@ class group(Signature):  # noqa: N801 - the name is Celery's
                 options.setdefault(name, value)
         root_id = options.get("root_id") or root_id
         parent_id = options.get("parent_id") or parent_id
-        members = self.kwargs["tasks"] = self._with_options(self.members())
+        members = self.kwargs["tasks"] = self.with_options(self.members())
         for link in LINKS:
             options.pop(link, None)
         results = [each.freeze(root_id=root_id, parent_id=parent_id) for each in members]
@@ -131,7 +131,7 @@ class group(Signature):  # noqa: N801 - the name is Celery's
         members = self.kwargs["tasks"] = self.members()
         return members
 
-    def _with_options(self, members: list[Signature]) -> list[Signature]:
+    def with_options(self, members: list[Signature]) -> list[Signature]:
         """The members, or copies of them that have the group's options."""
         own = {name: value for name, value in self.options.items() if name not in STRUCTURE}
         if not own and not any(self.options.get(link) for link in LINKS):

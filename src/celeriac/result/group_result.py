@@ -88,9 +88,9 @@ class GroupResult(ResultSet[R], Generic[R]):
         app: Celeriac | None = None,
     ) -> GroupResult[Any] | None:
         """The group that was saved under an id; None when there is none (any more)."""
-        app = app or getattr(backend, "app", None) or current_app()
-        (payload,) = app.store.documents("group", [id])
-        return _restored(app, payload)
+        owner: Celeriac = app or getattr(backend, "app", None) or current_app()
+        (payload,) = owner.store.documents("group", [id])
+        return _restored(owner, payload)
 
     @classmethod
     async def arestore(cls, id: str, app: Celeriac | None = None) -> GroupResult[Any] | None:  # noqa: A002
