@@ -45,12 +45,6 @@ WORKFLOWS: Final[dict[str, tuple[list[Any], Any]]] = {
 }
 
 
-@pytest.fixture(params=["redis", "rabbitmq classic"])
-def broker(request: pytest.FixtureRequest) -> str:
-    kind: str = request.param
-    return kind
-
-
 @pytest.fixture
 def bench(make_bench: Callable[..., Bench]) -> Bench:
     return make_bench()
@@ -64,6 +58,7 @@ def celery(bench: Bench) -> CeleryClient:
     return bench.celery_client()
 
 
+@pytest.mark.parametrize("broker", ["redis", "rabbitmq classic"])
 def test_workflows_have_their_values_whoever_runs_their_steps(bench: Bench, celery: CeleryClient) -> None:
     for name, (plan, expected) in WORKFLOWS.items():
         assert celery.ask("canvas", plan=plan, timeout=TIMEOUT) == expected, f"{name}, from Celery's client"

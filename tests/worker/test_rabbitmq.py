@@ -30,17 +30,33 @@ def redis() -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(params=POOLS, ids=str)
+PAIRS = [
+    *(("prefork", "redis", "quorum"), ("prefork", "rpc", "classic")),
+    *(("threads", "redis", "classic"), ("threads", "rpc", "quorum")),
+    *(("asyncio", "redis", "quorum"), ("asyncio", "rpc", "classic")),
+    *(("solo", "redis", "classic"), ("solo", "rpc", "quorum")),
+]
+"""Every two of a pool, a result backend and a type of queues meet."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "pool" in metafunc.fixturenames:
+        metafunc.parametrize(("pool", "results", "kind"), PAIRS, indirect=True)
+    else:
+        metafunc.parametrize(("results", "kind"), dict.fromkeys(pair[1:] for pair in PAIRS), indirect=True)
+
+
+@pytest.fixture
 def pool(request):
     return POOLS[request.param]
 
 
-@pytest.fixture(params=["redis", "rpc"])
+@pytest.fixture
 def results(request, redis):
     return redis if request.param == "redis" else "rpc://"
 
 
-@pytest.fixture(params=["classic", "quorum"])
+@pytest.fixture
 def kind(request):
     return request.param
 
