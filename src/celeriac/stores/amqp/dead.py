@@ -175,6 +175,7 @@ class DeadLetters:
         except CorruptMessage:
             properties = Properties()
         headers = properties.headers or {}
+        incoming = msgspec.structs.replace(incoming, redelivered=False)  # looking at it is no delivery
         payload = payload_of(_revived(properties), visible(headers), incoming, str(headers.get(DEAD_QUEUE, "")))
         if DEAD_ID in headers:
             return DeadLetter(

@@ -12,6 +12,8 @@ import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final
 
+import msgspec
+
 from celeriac.exceptions import OperationalError
 from celeriac.stores.amqp.channel import Channel
 from celeriac.stores.amqp.dead import DeadLetters
@@ -71,7 +73,8 @@ class Inspection:
             if taken:
                 channel.reject([each.tag for each in taken], requeue=True)
                 await channel.declare_queue(queue, passive=True)  # its answer comes when they are back
-            return [read(each)[0] for each in taken]
+            # Looking at a message is no delivery of it.
+            return [read(msgspec.structs.replace(each, redelivered=False))[0] for each in taken]
         finally:
             with contextlib.suppress(OperationalError):
                 await channel.close()
