@@ -181,8 +181,8 @@ def test_our_client_raises_the_very_type_that_it_can_import(clients: Clients) ->
 def retried(bench: Bench, task_id: str, times: int) -> None:
     """Wait until a task has run so often.
 
-    Its result may be lost where queues are quorum queues: Celery's worker sends a retry, there without its countdown (it
-    warns of that), before it stores that state, which then takes the place of the result that ours had meanwhile.
+    Its result may be lost where queues are quorum queues: Celery's worker sends a retry, there without its countdown
+    (it warns of that), before it stores that state, which then takes the place of the result that ours had meanwhile.
     """
 
     def runs() -> int:
