@@ -87,6 +87,7 @@ def chains(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
         confirming.app.conf.refresh()
+        confirming.app.connections.close()  # as the current app it may have served others before
         made = Chains(tmp_path, environment)
         yield made
         for worker in made.workers:

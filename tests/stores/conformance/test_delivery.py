@@ -7,7 +7,7 @@ from itertools import chain
 
 import pytest
 
-from celeriac.stores.store import Disposition, Outgoing, Settlement
+from celeriac.stores.store import Delivery, Disposition, Outgoing, Settlement, Store
 
 from .family import Family, running
 from .messages import QUEUE, message, name_of, names_of, take, take_all, take_one
@@ -105,10 +105,18 @@ async def test_a_waiting_receive_is_woken_by_a_synchronous_producer_in_another_t
     assert names_of(received.deliveries) == ["a"]
 
 
+async def first_of(worker: Store) -> list[Delivery]:
+    """What a worker that waits gets first; a wait ends with nothing when the server breaks the connection (RabbitMQ does
+    to those who ask for a quorum queue in the instant in which it is made)."""
+    while not (received := await worker.receive([QUEUE], 1, 20)).deliveries:
+        pass
+    return received.deliveries
+
+
 async def test_many_waiting_workers_all_get_work(family: Family) -> None:
     workers = [await family.open() for _ in range(4)]
     producer = await family.open()
-    receiving = [asyncio.ensure_future(worker.receive([QUEUE], 1, 20)) for worker in workers]
+    receiving = [asyncio.ensure_future(first_of(worker)) for worker in workers]
     try:
         await asyncio.sleep(0.05)
         for number in range(4):
@@ -118,7 +126,7 @@ async def test_many_waiting_workers_all_get_work(family: Family) -> None:
         for task in receiving:
             task.cancel()
         await asyncio.gather(*receiving, return_exceptions=True)
-    assert sorted(name_of(each.deliveries[0].payload) for each in received) == ["0", "1", "2", "3"]
+    assert sorted(name_of(each.payload) for (each,) in received) == ["0", "1", "2", "3"]
 
 
 async def test_cancelling_receive_loses_nothing(family: Family) -> None:
