@@ -106,8 +106,11 @@ async def test_a_waiting_receive_is_woken_by_a_synchronous_producer_in_another_t
 
 
 async def first_of(worker: Store) -> list[Delivery]:
-    """What a worker that waits gets first; a wait ends with nothing when the server breaks the connection (RabbitMQ does
-    to those who ask for a quorum queue in the instant in which it is made)."""
+    """What a worker that waits gets first.
+
+    A wait ends with nothing when the server breaks the connection: RabbitMQ does that to who asks for a quorum queue in
+    the instant in which it is made.
+    """
     while not (received := await worker.receive([QUEUE], 1, 20)).deliveries:
         pass
     return received.deliveries
